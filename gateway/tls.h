@@ -1,0 +1,27 @@
+/*
+ * tls.h - TLS 1.2/1.3 sessions over memory: bytes from the socket in, plain bytes out, and back (OpenSSL).
+ * No renegotiation, no early data. Owner: the gateway thread of the connection; the context is shared, read-only.
+ */
+#ifndef PENSTOCK_GATEWAY_TLS_H
+#define PENSTOCK_GATEWAY_TLS_H
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+struct tls_context;
+struct tls;
+
+enum status tls_context_open(struct tls_context **out, const char *cert_path, const char *key_path, char *err, size_t err_bytes) must_use;
+void tls_context_close(struct tls_context *t);
+
+enum status tls_open(struct tls **out, struct tls_context *ctx) must_use;
+void tls_close(struct tls *t);
+/* Feeds ciphertext; then call tls_read until it says 0 and tls_take until it says 0. STATUS_BAD_MESSAGE: broken, close after tls_take. */
+enum status tls_feed(struct tls *t, struct bytes cipher) must_use;
+size_t tls_read(struct tls *t, void *plain, size_t bytes);   /* plaintext received */
+enum status tls_write(struct tls *t, struct bytes plain) must_use;
+size_t tls_take(struct tls *t, void *cipher, size_t bytes);  /* ciphertext to send */
+bool tls_is_up(const struct tls *t);
+void tls_shutdown(struct tls *t);
+
+#endif

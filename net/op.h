@@ -1,0 +1,127 @@
+/*
+ * op.h - the binary operation: one flat run of bytes from the gateway to the disk (design section 4).
+ *
+ * An op is a run of components, each a tag byte and its fields:
+ *
+ *     tag            bits 0-1 kind (OP_RETAIN, OP_INSERT, OP_EMBED, OP_DELETE), bit 2 "has attributes", others 0
+ *     retain         varint n_u16 (>= 1)                      [attrs]
+ *     insert         varint n_u16 (>= 1), str utf8            [attrs]
+ *     embed          str json (an object, canonical JSON)     [attrs]      length 1
+ *     delete         varint n_u16 (>= 1)
+ *     attrs          str block: pairs { str key, str value }, keys strictly ascending by bytes, each value
+ *                    canonical JSON; `null` (the 4 bytes) removes the attribute. The block is not empty.
+ *
+ * Lengths are UTF-16 code units. Text is valid UTF-8 without NUL and surrogates. Canonical JSON (the
+ * gateway makes it): no white space, object keys sorted by bytes and unique, numbers as JavaScript prints
+ * them, strings with the shortest escapes. So equal values are equal bytes, and equality is memcmp.
+ *
+ * Normal form (what the writer emits): no component of length 0, neighbours of one kind and equal
+ * attributes merged, an insert or embed before the delete that it stands next to, no plain retain at
+ * the end. An op of which nothing is left is 0 bytes long. This is what quill-delta's push() and chop() do.
+ *
+ * Content of a document is an op of inserts and embeds alone.
+ *
+ * Any thread; no allocation. Source: protocol section 2; quill-delta 5.1's semantics.
+ */
+#ifndef PENSTOCK_NET_OP_H
+#define PENSTOCK_NET_OP_H
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+enum op_kind { OP_RETAIN = 0, OP_INSERT = 1, OP_EMBED = 2, OP_DELETE = 3 };
+
+#define OP_TAG_KIND 0x03
+#define OP_TAG_ATTRS 0x04
+
+/* One component, as slices of the op. */
+struct op_part {
+    enum op_kind kind;
+    uint64_t n_u16;      /* 1 for an embed */
+    struct bytes text;   /* insert: UTF-8; embed: JSON; else empty */
+    struct bytes attrs;  /* the block; empty: none */
+};
+
+static inline bool op_part_is_insert(const struct op_part *c)
+{
+    return c->kind == OP_INSERT || c->kind == OP_EMBED;
+}
+
+/* ---- reading ---- */
+
+struct op_reader {
+    struct reader r;
+};
+
+static inline struct op_reader op_reader_of(struct bytes op)
+{
+    return (struct op_reader){reader_of(op)};
+}
+
+/* The next component; false at the end or after a failure (then r.ok is false). Checks the structure of
+ * the component itself, not what op_check checks. */
+bool op_next(struct op_reader *r, struct op_part *part);
+
+/* What an op is, found by op_check in one pass. */
+struct op_shape {
+    uint64_t base_u16;     /* what it reads of the document: retains and deletes */
+    uint64_t insert_u16;   /* inserted text and embeds */
+    uint64_t delete_u16;
+    uint32_t n_parts;
+    bool has_attrs;
+    bool has_embeds;
+};
+
+struct op_limits {
+    uint32_t parts_max;
+    bool rich;            /* attributes and embeds allowed */
+    bool content;         /* only inserts and embeds allowed */
+};
+
+/*
+ * Everything that a stranger could have got wrong: structure, UTF-8, n_u16 against the text, attribute
+ * order, limits, sums that overflow 2^53 - 1. STATUS_OP_INVALID, or STATUS_TOO_LARGE past parts_max. Does not demand normal form.
+ */
+enum status op_check(struct bytes op, const struct op_limits *limits, struct op_shape *shape) must_use;
+
+/* ---- writing ---- */
+
+/*
+ * Writes components in normal form into a fixed buffer. The last component is held back, so that the next
+ * can merge with it; op_writer_end puts it out. Sticky failure when the buffer is full. The slices given to
+ * push must stay valid until op_writer_end (a held insert is not copied until the next component differs).
+ */
+struct op_writer {
+    struct writer w;
+    struct op_part held;      /* n_u16 == 0: none */
+    uint8_t *held_start;      /* where the held component was written (text runs are written at once) */
+    uint64_t held_delete_u16; /* deletes wait behind inserts */
+};
+
+void op_writer_init(struct op_writer *ow, void *buf, size_t n);
+void op_push_retain(struct op_writer *ow, uint64_t n_u16, struct bytes attrs);
+void op_push_insert(struct op_writer *ow, struct bytes utf8, uint64_t n_u16, struct bytes attrs);
+void op_push_embed(struct op_writer *ow, struct bytes json, struct bytes attrs);
+void op_push_delete(struct op_writer *ow, uint64_t n_u16);
+void op_push(struct op_writer *ow, const struct op_part *part);
+/* The finished op, in the buffer; STATUS_NO_ROOM when it did not fit. */
+enum status op_writer_end(struct op_writer *ow, struct bytes *op) must_use;
+
+/* ---- attribute blocks ---- */
+
+struct attr {
+    struct bytes key;
+    struct bytes value; /* canonical JSON */
+};
+
+/* Next pair of a block; false at the end. */
+bool attr_next(struct reader *block, struct attr *a);
+bool attr_is_null(const struct attr *a);
+
+/* quill-delta's AttributeMap; the result goes to `w` without the length before it (0 bytes: none). */
+void attrs_compose(struct bytes a, struct bytes b, bool keep_null, struct writer *w);
+void attrs_transform(struct bytes a, struct bytes b, bool a_has_priority, struct writer *w);
+void attrs_invert(struct bytes attrs, struct bytes base, struct writer *w);
+void attrs_diff(struct bytes a, struct bytes b, struct writer *w);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * rope.h - the content of one document: text with attribute runs and embeds, O(log n) at any size.
+ *
+ * A B+ tree of leaves; every inner entry counts the UTF-16 units and bytes below it. Memory comes from a
+ * pool (base/pool.h) that the shard owns, so a rope neither calls malloc nor shares anything with another thread.
+ *
+ * rope_apply is all or nothing: an op that reaches past the end, splits a surrogate pair, or would pass the
+ * limits leaves the rope as it was (STATUS_OP_INVALID, STATUS_TOO_LARGE, STATUS_NO_MEMORY).
+ *
+ * Owner: the shard role (or whoever made it). Source: Boehm et al., "Ropes", 1995; B+ tree form.
+ */
+#ifndef PENSTOCK_SEQUENCER_ROPE_H
+#define PENSTOCK_SEQUENCER_ROPE_H
+
+#include "base/pool.h"
+#include "net/op.h"
+
+struct rope_node;
+
+struct rope {
+    struct pool *pool;
+    struct rope_node *root; /* NULL: empty */
+    uint64_t n_u16;         /* length of the document */
+    uint64_t n_bytes;       /* of its content as an op in normal form, at most this many */
+    uint32_t height;
+    uint32_t hint;          /* private */
+    uint64_t mem_bytes;     /* what it holds of the pool */
+};
+
+struct rope_limits {
+    uint64_t units_max;
+    uint64_t bytes_max;
+};
+
+void rope_init(struct rope *r, struct pool *pool);
+void rope_fini(struct rope *r); /* gives everything back to the pool */
+
+/* Fills an empty rope from content (an op of inserts and embeds). */
+enum status rope_load(struct rope *r, struct bytes content, const struct rope_limits *limits) must_use;
+
+/* Applies a checked op. */
+enum status rope_apply(struct rope *r, struct bytes op, const struct rope_limits *limits) must_use;
+
+/* Writes the content as an op in normal form; needs at most r->n_bytes. STATUS_NO_ROOM. */
+enum status rope_emit(const struct rope *r, void *buf, size_t buf_bytes, struct bytes *content) must_use;
+
+/* Asserts the invariants (counts, heights, fill, UTF-8 at leaf edges); for tests, O(n). */
+void rope_check(const struct rope *r);
+
+#endif
