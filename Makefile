@@ -33,11 +33,13 @@ CFLAGS_COMMON := -std=gnu11 -g -fno-omit-frame-pointer -fstack-protector-strong 
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -fsanitize=thread
+CFLAGS_canary = $(CFLAGS_fuzz) -DCANARY
 CFLAGS_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 LDFLAGS_fuzz := -fsanitize=address,undefined,fuzzer
-ifeq ($(VARIANT),fuzz)
+LDFLAGS_canary = $(LDFLAGS_fuzz)
+ifneq ($(filter fuzz canary,$(VARIANT)),)
 CC := $(CLANG)
 endif
 CFLAGS  ?=
@@ -83,5 +85,93 @@ $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/%: $(OUT)/perf/%.o $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+# --- set-up -----------------------------------------------------------------------------------------------------
+.PHONY: deps test-deps
+deps:
+	@bash tools/deps.sh build
+test-deps:
+	@bash tools/deps.sh test
+tests/node_modules/.installed: tests/package.json tests/package-lock.json
+	cd tests && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+# --- run --------------------------------------------------------------------------------------------------------
+LISTEN ?= 127.0.0.1:8080
+DATA   ?= data
+.PHONY: run
+run: ## installs what is missing, builds, starts the embedded default, and says what to open
+	@bash tools/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@mkdir -p $(DATA)
+	@echo "penstock: open http://$(LISTEN)/ in two browser windows; Ctrl-C ends it; documents are kept in $(DATA)/"
+	@exec $(BUILD)/penstock serve --dev --data $(DATA) --listen $(LISTEN)
+
+# --- tests ------------------------------------------------------------------------------------------------------
+UNIT_BINS   = $(addprefix $(OUT)/unit/,$(UNIT_TESTS))
+THREAD_BINS = $(addprefix $(OUT)/tsan/,$(THREAD_TESTS))
+FUZZ_BINS   = $(addprefix $(OUT)/fuzz/,$(FUZZ_TARGETS))
+UNIT_SUITES   = $(foreach t,$(UNIT_TESTS),"criterion:unit-$t:$(OUT)/unit/$t -j1")
+THREAD_SUITES = $(foreach t,$(THREAD_TESTS),"program:threads-$t:$(OUT)/tsan/$t")
+CORPUS_SUITES = $(foreach t,$(FUZZ_TARGETS),"program:corpus-$t:$(BUILD)/fuzz/fuzz/$t -runs=0 tests/fuzz/corpus/$t")
+RUN_NODE = $(NODE) --test --test-reporter=tap
+KILLS ?= 20
+NODE_SUITES = "node:blackbox:$(RUN_NODE) tests/blackbox/"
+export PENSTOCK_BIN ?= $(abspath $(OUT)/penstock)
+
+.PHONY: programs
+programs: $(BUILD)/penstock $(addprefix $(BUILD)/,$(PERF_PROGRAMS))
+.PHONY: test
+test: ## builds and runs every suite; the last line adds them up
+	@bash tools/deps.sh test
+	@$(MAKE) --no-print-directory test-build
+	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES)
+.PHONY: test-build
+test-build: programs $(UNIT_BINS) $(THREAD_BINS) tests/node_modules/.installed
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
+.PHONY: unit
+unit: $(UNIT_BINS) $(THREAD_BINS) ## unit and thread tests alone
+	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES)
+.PHONY: fuzz-build
+fuzz-build: $(FUZZ_BINS)
+
+.PHONY: asan
+asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory VARIANT=asan asan-run
+.PHONY: asan-run
+asan-run: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1
+asan-run: export UBSAN_OPTIONS = print_stacktrace=1
+asan-run: $(OUT)/penstock $(UNIT_BINS) tests/node_modules/.installed
+	@PENSTOCK_BIN=$(abspath $(OUT)/penstock) LOGS=$(BUILD)/test-logs/asan bash tests/run.sh $(UNIT_SUITES) $(NODE_SUITES)
+.PHONY: tsan
+tsan: ## rings, roles and threads under ThreadSanitizer
+	@$(MAKE) --no-print-directory VARIANT=tsan tsan-run
+.PHONY: tsan-run
+tsan-run: $(THREAD_BINS)
+	@LOGS=$(BUILD)/test-logs/tsan bash tests/run.sh $(THREAD_SUITES)
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## fuzzes each target for FUZZ_SECONDS (60), and shows that the rig finds a planted bug
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
+	@$(MAKE) --no-print-directory VARIANT=canary fuzz-build
+	@LOGS=$(BUILD)/test-logs/fuzz bash tests/run.sh $(foreach t,$(FUZZ_TARGETS),"program:canary-$t:bash tests/fuzz/canary.sh $(BUILD)/canary/fuzz/$t tests/fuzz/corpus/$t") $(foreach t,$(FUZZ_TARGETS),"program:fuzz-$t:bash tests/fuzz/run.sh $(BUILD)/fuzz/fuzz/$t tests/fuzz/corpus/$t $(FUZZ_SECONDS)")
+
+# --- the rest ---------------------------------------------------------------------------------------------------
+.PHONY: lint
+lint: ## format, include edges, banned words, sizes
+	@bash tools/lint/lint.sh
+.PHONY: format
+format: ## rewrites the sources as clang-format wants them
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+.PHONY: perf
+perf: programs ## measures, beside the limits, and prints ratios (see docs/performance.md)
+	@bash perf/run.sh
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf $(BUILD) tests/node_modules
+.PHONY: help
+help: ## lists the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
