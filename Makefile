@@ -10,7 +10,7 @@ NODE     ?= node
 TIMEOUT  ?= timeout
 
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
-BASE_SRC      := base/status.c
+BASE_SRC      := base/status.c base/utf.c
 NET_SRC       :=
 STORE_SRC     :=
 SEQUENCER_SRC :=

@@ -1,13 +1,13 @@
 /*
  * bytes.h - slices, and bounded cursors over them.
  *
- * `struct bytes` is a slice that owns nothing. `struct reader` takes fields off a slice; `struct writer`
- * puts fields into a fixed buffer. Both are bounds-checked and their failure is sticky: after the first
- * step past the end everything reads as 0 / writes nothing, and `ok` stays false. So code can read a
- * whole record and ask once. Bytes from outside can't crash a reader.
+ * `struct bytes` is a slice that owns nothing. `struct reader` takes fields off a slice; `struct
+ * writer` puts fields into a fixed buffer. Both are bounds-checked and their failure is sticky:
+ * after the first step past the end everything reads as 0 / writes nothing, and `ok` stays false.
+ * So code can read a whole record and ask once. Bytes from outside can't crash a reader.
  *
- * Fixed-width fields are little-endian. Varints are LEB128 of at most 10 bytes, 64 bits; an overlong
- * or overflowing one fails. A `str` field is a varint length and that many bytes.
+ * Fixed-width fields are little-endian. Varints are LEB128 of at most 10 bytes, 64 bits; an
+ * overlong or overflowing one fails. A `str` field is a varint length and that many bytes.
  *
  * Any thread; no allocation; header only (the hot path inlines it).
  */
@@ -26,7 +26,7 @@ struct bytes {
     size_t n;
 };
 
-#define BYTES_LIT(s) ((struct bytes){(const uint8_t *)(s), sizeof(s) - 1})
+#define BYTES_LIT(s)     ((struct bytes){(const uint8_t *)(s), sizeof(s) - 1})
 #define VARINT_BYTES_MAX 10
 
 static inline struct bytes bytes_of(const void *p, size_t n)
@@ -111,7 +111,8 @@ static inline uint64_t read_varint(struct reader *r)
             break;
         v |= (uint64_t)(b & 0x7f) << shift;
         if (b < 0x80) {
-            if (b == 0 && shift) /* overlong: one value has one encoding, since records are hashed */
+            if (b == 0 &&
+                shift) /* overlong: one value has one encoding, since records are hashed */
                 break;
             return v;
         }

@@ -1,12 +1,13 @@
 /*
  * pool.h - memory for one owner, by size class, under a budget.
  *
- * A pool takes large extents from the OS (counted against `budget_bytes`) and hands out blocks of 16 bytes ... POOL_BLOCK_MAX
- * in size classes (powers of two and their three quarter steps, so at most 25 % is lost); freed blocks go to the class's
- * list. Larger blocks up to POOL_LARGE_MAX come from the same budget as mappings of their own. Blocks are 16-aligned and not zeroed.
+ * A pool takes large extents from the OS (counted against `budget_bytes`) and hands out blocks of
+ * 16 bytes ... POOL_BLOCK_MAX in size classes (powers of two and their three quarter steps, so at
+ * most 25 % is lost); freed blocks go to the class's list. Larger blocks up to POOL_LARGE_MAX come
+ * from the same budget as mappings of their own. Blocks are 16-aligned and not zeroed.
  *
- * pool_take returns NULL when the budget is used up: "no room", never an abort; the caller has a written answer.
- * The caller says the size again at pool_give (no header a block).
+ * pool_take returns NULL when the budget is used up: "no room", never an abort; the caller has a
+ * written answer. The caller says the size again at pool_give (no header a block).
  *
  * Owner: one thread. Allocation-free after warm-up: extents are kept.
  */
@@ -18,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES 64
+#define POOL_CLASSES   64
 #define POOL_BLOCK_MAX (64u << 10)
 #define POOL_LARGE_MAX (64u << 20)
 

@@ -1,18 +1,18 @@
 /*
  * role.h - roles (things with poll()) and the threads that run them.
  *
- * A role is a piece of work with one owner thread: `poll` does a bounded amount of it and returns how
- * much it did. A thread runs one or more roles round and round; when a whole round did nothing it goes
- * idle by its policy: spin, or park until somebody wakes it. More roles than cores must work, so the
- * default parks and an idle process uses no CPU.
+ * A role is a piece of work with one owner thread: `poll` does a bounded amount of it and returns
+ * how much it did. A thread runs one or more roles round and round; when a whole round did nothing
+ * it goes idle by its policy: spin, or park until somebody wakes it. More roles than cores must
+ * work, so the default parks and an idle process uses no CPU.
  *
- * Parking without a lost wake-up: the thread sets `parker.asleep` (sequentially consistent), then asks
- * every role once more (`poll` again), and only then sleeps. A producer publishes its data, then calls
- * parker_wake(), which reads `asleep` (sequentially consistent). One of the two sees the other: the pair is
- * thread_run()'s store/poll and the producer's publish/parker_wake().
+ * Parking without a lost wake-up: the thread sets `parker.asleep` (sequentially consistent), then
+ * asks every role once more (`poll` again), and only then sleeps. A producer publishes its data,
+ * then calls parker_wake(), which reads `asleep` (sequentially consistent). One of the two sees the
+ * other: the pair is thread_run()'s store/poll and the producer's publish/parker_wake().
  *
- * A role that waits in a kernel ring of its own (the disk, the socket loop) gives the thread a `wait`
- * function; that function must return when parker.event_fd becomes readable.
+ * A role that waits in a kernel ring of its own (the disk, the socket loop) gives the thread a
+ * `wait` function; that function must return when parker.event_fd becomes readable.
  *
  * Owner: each function says it. Errors: thread_start returns STATUS_IO / STATUS_NO_MEMORY.
  */
@@ -26,11 +26,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define THREAD_ROLES_MAX 64
+#define THREAD_ROLES_MAX  64
 #define THREAD_NAME_BYTES 16
 
-/* Where a sleeping thread can be woken. May live in memory shared by processes (event_fd is then passed
- * over a socket). Writer of `asleep`: the sleeping thread. */
+/* Where a sleeping thread can be woken. May live in memory shared by processes (event_fd is then
+ * passed over a socket). Writer of `asleep`: the sleeping thread. */
 struct parker {
     _Atomic uint32_t asleep;
     int32_t event_fd;
@@ -39,7 +39,8 @@ struct parker {
 enum status parker_init(struct parker *p) must_use;
 void parker_fini(struct parker *p);
 
-/* Any thread, after it has published something that the sleeper should see. A syscall only when it sleeps. */
+/* Any thread, after it has published something that the sleeper should see. A syscall only when it
+ * sleeps. */
 void parker_wake(struct parker *p);
 
 /* The sleeper: blocks until woken or `timeout_ns` passed, and drains event_fd. */
@@ -50,7 +51,8 @@ struct role {
     void *self;
     /* Bounded work; returns how much was done (0: nothing to do). */
     unsigned (*poll)(void *self, uint64_t now_ns);
-    /* May be NULL. When the role must next be polled though nobody wakes it: UINT64_MAX for never. */
+    /* May be NULL. When the role must next be polled though nobody wakes it: UINT64_MAX for never.
+     */
     uint64_t (*deadline_ns)(void *self);
 };
 
@@ -63,7 +65,8 @@ struct thread {
     int cpu; /* -1: not pinned */
     enum idle_policy idle;
     struct parker parker;
-    /* May be NULL (then parker_sleep). Sleeps until parker.event_fd is readable, own work is ready, or timeout. */
+    /* May be NULL (then parker_sleep). Sleeps until parker.event_fd is readable, own work is ready,
+     * or timeout. */
     void (*wait)(void *wait_self, uint64_t timeout_ns);
     void *wait_self;
     _Atomic uint32_t stopping;
@@ -72,7 +75,8 @@ struct thread {
 };
 
 /* Before start, by the thread that builds the process. */
-enum status thread_init(struct thread *t, const char *name, int cpu, enum idle_policy idle) must_use;
+enum status thread_init(struct thread *t, const char *name, int cpu,
+                        enum idle_policy idle) must_use;
 void thread_add(struct thread *t, struct role role);
 enum status thread_start(struct thread *t) must_use;
 

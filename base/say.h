@@ -1,6 +1,7 @@
 /*
- * say.h - the few lines that a program says to its operator, on standard error, one clear line each; and the end of the
- * process when an invariant of ours is broken. Never called on an edit's path. Never given a secret.
+ * say.h - the few lines that a program says to its operator, on standard error, one clear line
+ * each; and the end of the process when an invariant of ours is broken. Never called on an edit's
+ * path. Never given a secret.
  */
 #ifndef PENSTOCK_BASE_SAY_H
 #define PENSTOCK_BASE_SAY_H
