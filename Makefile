@@ -12,7 +12,7 @@ TIMEOUT  ?= timeout
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
 BASE_SRC      := base/status.c base/utf.c
 NET_SRC       :=
-STORE_SRC     :=
+STORE_SRC     := store/record.c
 SEQUENCER_SRC :=
 GATEWAY_SRC   :=
 TOOLS_SRC     :=
