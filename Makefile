@@ -10,8 +10,8 @@ NODE     ?= node
 TIMEOUT  ?= timeout
 
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
-BASE_SRC      := base/status.c base/utf.c
-NET_SRC       :=
+BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
+NET_SRC       := net/ring.c net/link.c net/message.c
 STORE_SRC     := store/record.c
 SEQUENCER_SRC :=
 GATEWAY_SRC   :=

@@ -16,10 +16,10 @@
 uint64_t clock_mono_ns(void); /* monotonic: intervals, deadlines */
 uint64_t clock_unix_ms(void); /* wall clock: time stamps that people see */
 
-/* RFC 3339 in UTC with milliseconds; pure. */
+/* RFC 3339 in UTC with milliseconds; later than year 9999 shows as its last moment. Pure. */
 void clock_text(uint64_t unix_ms, char out[CLOCK_TEXT_BYTES]);
-/* Reads RFC 3339 (any offset, any number of fraction digits, cut to ms); false if it is none. Pure.
- */
+/* Reads RFC 3339 (any offset, any number of fraction digits, cut to ms; second 60 is the next
+ * minute's first; times before 1970 read as 0). Returns 0 if it is none. Pure. */
 int clock_parse(const char *p, size_t n, uint64_t *unix_ms);
 
 #endif

@@ -6,15 +6,18 @@
  * it goes idle by its policy: spin, or park until somebody wakes it. More roles than cores must
  * work, so the default parks and an idle process uses no CPU.
  *
- * Parking without a lost wake-up: the thread sets `parker.asleep` (sequentially consistent), then
- * asks every role once more (`poll` again), and only then sleeps. A producer publishes its data,
- * then calls parker_wake(), which reads `asleep` (sequentially consistent). One of the two sees the
- * other: the pair is thread_run()'s store/poll and the producer's publish/parker_wake().
+ * Parking without a lost wake-up (Dekker's pair): the sleeper sets `asleep`, passes a full fence
+ * and asks every role once more; a producer publishes its data, passes a full fence and reads
+ * `asleep` (parker_wake). Each stores before it loads, so one of the two sees the other. Whoever
+ * finds the sleeper asleep clears the word and writes event_fd once: many wakers cost one system
+ * call a sleep.
  *
  * A role that waits in a kernel ring of its own (the disk, the socket loop) gives the thread a
- * `wait` function; that function must return when parker.event_fd becomes readable.
+ * `wait` function; that function must return when parker.event_fd becomes readable. It may leave
+ * the event_fd unread: the thread drains it.
  *
- * Owner: each function says it. Errors: thread_start returns STATUS_IO / STATUS_NO_MEMORY.
+ * Owner: each function says it. Errors: thread_start returns STATUS_IO (no such CPU) or
+ * STATUS_NO_MEMORY.
  */
 #ifndef PENSTOCK_BASE_ROLE_H
 #define PENSTOCK_BASE_ROLE_H
@@ -30,7 +33,8 @@
 #define THREAD_NAME_BYTES 16
 
 /* Where a sleeping thread can be woken. May live in memory shared by processes (event_fd is then
- * passed over a socket). Writer of `asleep`: the sleeping thread. */
+ * passed over a socket). `asleep` is set by the sleeping thread, and cleared by it or by the one
+ * who wakes it. */
 struct parker {
     _Atomic uint32_t asleep;
     int32_t event_fd;
@@ -43,7 +47,11 @@ void parker_fini(struct parker *p);
  * sleeps. */
 void parker_wake(struct parker *p);
 
-/* The sleeper: blocks until woken or `timeout_ns` passed, and drains event_fd. */
+/* The sleeper's three steps. parker_arm comes first; then it looks whether there is work after all;
+ * then it sleeps (here or elsewhere) or not; parker_disarm ends it either way and drains event_fd. */
+void parker_arm(struct parker *p);
+void parker_disarm(struct parker *p);
+/* Blocks until event_fd is readable or `timeout_ns` passed (UINT64_MAX: no limit). */
 void parker_sleep(struct parker *p, uint64_t timeout_ns);
 
 struct role {
