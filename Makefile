@@ -11,7 +11,7 @@ TIMEOUT  ?= timeout
 
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
-NET_SRC       := net/ring.c net/link.c net/message.c
+NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c
 SEQUENCER_SRC :=
 GATEWAY_SRC   :=
