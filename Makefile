@@ -14,7 +14,7 @@ BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c
 SEQUENCER_SRC :=
-GATEWAY_SRC   :=
+GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c
 TOOLS_SRC     :=
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
