@@ -13,7 +13,7 @@ TIMEOUT  ?= timeout
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c
-SEQUENCER_SRC :=
+SEQUENCER_SRC := sequencer/transform.c
 GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c
 TOOLS_SRC     :=
 
