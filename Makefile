@@ -12,9 +12,9 @@ TIMEOUT  ?= timeout
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
-STORE_SRC     := store/record.c
+STORE_SRC     := store/record.c store/segment.c store/disk_uring.c store/disk_uring_dir.c
 SEQUENCER_SRC := sequencer/transform.c
-GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c
+GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c
 TOOLS_SRC     :=
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME

@@ -63,6 +63,8 @@ struct disk_ops {
     /* ---- jobs ---- */
     /* One buffer region that later writes will come from (registered). May do nothing. */
     enum status (*offer)(void *self, void *buf, size_t bytes);
+    /* Before an offered region is freed: the kernel holds on to its pages until then. */
+    void (*withdraw)(void *self, void *buf);
     enum status (*write)(void *self, int file, uint64_t offset, const void *buf, size_t bytes,
                          void *token);
     /* A new file of `bytes` zeros, allocated, under that name once it is whole; reported with
