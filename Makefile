@@ -20,9 +20,9 @@ TOOLS_SRC     :=
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    :=
+UNIT_TESTS    := bytes utf clock pool counters roles ring message
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
-THREAD_TESTS  :=
+THREAD_TESTS  := ring_threads
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
 FUZZ_TARGETS  :=
 

@@ -131,6 +131,7 @@ static void drop_kept(struct pool *p)
             struct pool_large *large = p->kept[i];
             p->kept[i] = large->next;
             p->held_bytes -= large->bytes;
+            ASAN_UNPOISON_MEMORY_REGION(large, large->bytes);
             munmap(large, large->bytes);
         }
     }
