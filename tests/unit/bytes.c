@@ -2,7 +2,6 @@
 #include "base/bytes.h"
 
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 
 static uint64_t seed = 1;
 static uint64_t chance(void)
