@@ -12,7 +12,8 @@ TIMEOUT  ?= timeout
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
-STORE_SRC     := store/record.c store/segment.c store/disk_uring.c store/disk_uring_dir.c
+STORE_SRC     := store/record.c store/segment.c store/log.c store/log_files.c store/log_recover.c store/log_walk.c store/log_cursor.c \
+                 store/disk_uring.c store/disk_uring_dir.c
 SEQUENCER_SRC := sequencer/transform.c
 GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c
 TOOLS_SRC     :=
@@ -20,11 +21,14 @@ TOOLS_SRC     :=
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message
+UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws
+UNIT_LIBS_http := -lhttp_parser
+UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
 THREAD_TESTS  := ring_threads
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
-FUZZ_TARGETS  :=
+FUZZ_TARGETS  := ws http
+FUZZ_LIBS_ws   := -lwslay
 
 # --- flags ----------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
@@ -82,7 +86,7 @@ $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(CC) $(ALL_LDFLAGS) $^ $(FUZZ_LIBS_$*) $(LIBS) -o $@
 $(BUILD)/%: $(OUT)/perf/%.o $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
