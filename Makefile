@@ -21,13 +21,13 @@ TOOLS_SRC     :=
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws
+UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
 THREAD_TESTS  := ring_threads
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
-FUZZ_TARGETS  := ws http
+FUZZ_TARGETS  := ws http json opjson
 FUZZ_LIBS_ws   := -lwslay
 
 # --- flags ----------------------------------------------------------------------------------------------------

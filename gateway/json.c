@@ -24,8 +24,10 @@ static bool fail(struct json *j)
 
 void json_init(struct json *j, struct bytes in, void *scratch, size_t scratch_bytes)
 {
-    *j =
-        (struct json){.r = reader_of(in), .scratch = writer_of(scratch, scratch_bytes), .ok = true};
+    *j = (struct json){.scratch.ok = true, .ok = true};
+    j->r = reader_of(in.p ? in : BYTES_LIT("")); /* nothing may be added to a null pointer */
+    if (scratch)
+        j->scratch = writer_of(scratch, scratch_bytes);
 }
 
 /* The next byte that is no white space, without taking it; 0 at the end (a NUL is never valid). */
@@ -54,16 +56,7 @@ enum json_kind json_peek(struct json *j)
     case 'n':
         return JSON_NULL;
     case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
+    case '0' ... '9':
         return JSON_NUMBER;
     default:
         return JSON_NONE;

@@ -7,6 +7,9 @@
 #define LENGTH_MAX         9007199254740991ull /* 2^53 - 1 */
 #define VARINT32_BYTES_MAX 5
 
+/* Empty, but not a null pointer: cursors add to it. */
+#define NONE BYTES_LIT("")
+
 /* ---- the members of an op object, as they came ---- */
 
 enum form { FORM_NONE, FORM_INSERT, FORM_DELETE, FORM_FORMAT, FORM_DELTA };
@@ -116,8 +119,8 @@ static bool take_member(struct json *j, struct bytes key, struct members *m, str
 static bool take_members(struct json *j, struct members *m, struct opjson *out)
 {
     struct bytes key;
-    *m = (struct members){.form = FORM_NONE};
-    *out = (struct opjson){.seq = 0};
+    *m = (struct members){.form = FORM_NONE, .attributes = NONE, .ops = NONE};
+    *out = (struct opjson){.op = NONE, .client_id = NONE};
     if (!json_enter(j, JSON_OBJECT))
         return false;
     while (json_member(j, &key))
@@ -127,7 +130,7 @@ static bool take_members(struct json *j, struct members *m, struct opjson *out)
     out->has_seq = m->seq == HAVE_GOOD;
     out->has_version = m->version == HAVE_GOOD;
     if (!out->has_client_id)
-        out->client_id = (struct bytes){NULL, 0};
+        out->client_id = NONE;
     if (!out->has_seq)
         out->seq = 0;
     if (!out->has_version)
@@ -222,7 +225,7 @@ static enum status read_attrs(struct build *b, struct bytes raw, bool keep_null,
 {
     struct pair pairs[LIMIT_ATTR_PAIRS];
     uint32_t n = 0;
-    *block = (struct bytes){NULL, 0};
+    *block = NONE;
     if (raw.n == 0 || raw.p[0] == 'n')
         return STATUS_OK;
     if (raw.p[0] != '{')
@@ -270,7 +273,7 @@ struct entry {
 static bool read_entry(struct json *j, struct entry *e)
 {
     struct bytes key;
-    *e = (struct entry){.insert = {NULL, 0}};
+    *e = (struct entry){NONE, NONE, NONE, NONE};
     if (json_peek(j) != JSON_OBJECT)
         return false;
     json_enter(j, JSON_OBJECT);
@@ -377,7 +380,7 @@ static enum status push_form(struct build *b, const struct members *m)
         return push_delta(b, m->ops);
     if (m->pos != HAVE_GOOD)
         return STATUS_OP_INVALID;
-    op_push_retain(&b->ow, m->pos_u16, (struct bytes){NULL, 0});
+    op_push_retain(&b->ow, m->pos_u16, NONE);
     if (m->form == FORM_INSERT)
         return m->str == HAVE_GOOD ? push_text(b, m->text, m->attributes) : STATUS_OP_INVALID;
     if (m->len != HAVE_GOOD || m->len_u16 == 0)
@@ -443,7 +446,7 @@ enum status opjson_read(struct json *j, uint32_t parts_max, struct writer *w, vo
 static bool find_ops(struct json *j, struct bytes *ops)
 {
     struct bytes key, raw;
-    *ops = (struct bytes){NULL, 0};
+    *ops = NONE;
     json_enter(j, JSON_OBJECT);
     while (json_member(j, &key) && json_raw(j, &raw))
         if (IS(key, "ops"))
@@ -473,7 +476,7 @@ enum status opjson_read_content(struct json *j, bool rich, uint32_t parts_max, s
     if (kind != JSON_STRING)
         s = push_delta(&b, raw);
     else if (raw.n)
-        s = push_text(&b, raw, (struct bytes){NULL, 0});
+        s = push_text(&b, raw, NONE);
     if (s != STATUS_OK)
         return s;
     return build_end(&b, j, w, content, &shape);
