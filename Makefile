@@ -14,14 +14,14 @@ BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c store/segment.c store/log.c store/log_files.c store/log_recover.c store/log_walk.c store/log_cursor.c \
                  store/disk_uring.c store/disk_uring_dir.c
-SEQUENCER_SRC := sequencer/transform.c
+SEQUENCER_SRC := sequencer/transform.c sequencer/rope.c sequencer/rope_edit.c sequencer/rope_walk.c sequencer/rope_tree.c sequencer/rope_leaf.c sequencer/rope_attrs.c sequencer/rope_check.c
 GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c
 TOOLS_SRC     :=
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson
+UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c

@@ -23,8 +23,7 @@ bool op_next(struct op_reader *op, struct op_part *part)
     uint8_t tag = *r->p++;
     part->kind = (enum op_kind)(tag & OP_TAG_KIND);
     part->n_u16 = 1;
-    part->text.n = 0;
-    part->attrs.n = 0;
+    part->text = part->attrs = (struct bytes){NULL, 0};
     if (tag & ~(OP_TAG_KIND | OP_TAG_ATTRS))
         return reader_fail(r);
     if (part->kind != OP_EMBED) {
