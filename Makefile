@@ -21,7 +21,7 @@ TOOLS_SRC     :=
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope
+UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope log disk
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
