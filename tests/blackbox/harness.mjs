@@ -349,24 +349,15 @@ export class Socket {
         this.ws.send(typeof message === 'string' ? message : JSON.stringify(message));
     }
 
-    /**
-     * The next message; with a type or a predicate it must fit, else the test fails at once: what comes
-     * is part of what is tested. Presence may interleave, so it is passed over unless asked for.
-     */
-    async next(want, ms = WAIT_MS) {
+    /** Waits until `take()` gives something; every message and the close ask it again. */
+    async #wait(what, take, ms) {
         const end = Date.now() + ms;
-        const wantsPresence = typeof want === 'string' && want.startsWith('presence');
         for (;;) {
-            const idx = this.queue.findIndex((m) => wantsPresence || !m.type.startsWith('presence'));
-            if (idx >= 0) {
-                const [message] = this.queue.splice(idx, 1);
-                if (typeof want === 'string') assert.equal(message.type, want, JSON.stringify(message));
-                if (typeof want === 'function') assert.ok(want(message), JSON.stringify(message));
-                return message;
-            }
-            if (this.closeCode !== undefined) throw new Error(`closed with ${this.closeCode} while waiting for ${want}`);
+            const taken = take();
+            if (taken !== undefined) return taken;
+            if (this.closeCode !== undefined) throw new Error(`closed with ${this.closeCode} while waiting for ${what}`);
             const left = end - Date.now();
-            if (left <= 0) throw new Error(`waited ${ms} ms for a message ${want}`);
+            if (left <= 0) throw new Error(`waited ${ms} ms for ${what}; have ${JSON.stringify(this.queue).slice(0, 500)}`);
             await new Promise((resolve) => {
                 const timer = setTimeout(resolve, left);
                 this.waiters.push(() => { clearTimeout(timer); resolve(); });
@@ -374,20 +365,32 @@ export class Socket {
         }
     }
 
+    /**
+     * The next message; with a type or a predicate it must fit, else the test fails at once: what comes
+     * is part of what is tested. Presence may interleave, so it is passed over unless asked for.
+     */
+    async next(want, ms = WAIT_MS) {
+        const wantsPresence = typeof want === 'string' && want.startsWith('presence');
+        const message = await this.#wait(`a message ${want ?? ''}`, () => {
+            const idx = this.queue.findIndex((m) => wantsPresence || !m.type.startsWith('presence'));
+            return idx < 0 ? undefined : this.queue.splice(idx, 1)[0];
+        }, ms);
+        if (typeof want === 'string') assert.equal(message.type, want, JSON.stringify(message));
+        if (typeof want === 'function') assert.ok(want(message), JSON.stringify(message));
+        return message;
+    }
+
     /** Passes over messages until one of that type (that also fits) comes. */
-    async find(type, fits = () => true, ms = WAIT_MS) {
-        const end = Date.now() + ms;
-        for (;;) {
+    find(type, fits = () => true, ms = WAIT_MS) {
+        return this.#wait(type, () => {
             const idx = this.queue.findIndex((m) => m.type === type && fits(m));
-            if (idx >= 0) return this.queue.splice(0, idx + 1).pop();
-            if (this.closeCode !== undefined) throw new Error(`closed with ${this.closeCode} while waiting for ${type}`);
-            const left = end - Date.now();
-            if (left <= 0) throw new Error(`waited ${ms} ms for ${type}; have ${JSON.stringify(this.queue).slice(0, 500)}`);
-            await new Promise((resolve) => {
-                const timer = setTimeout(resolve, left);
-                this.waiters.push(() => { clearTimeout(timer); resolve(); });
-            });
-        }
+            return idx < 0 ? undefined : this.queue.splice(0, idx + 1).pop();
+        }, ms);
+    }
+
+    /** Waits until such a message is in the queue, and leaves it there. */
+    seen(what, fits, ms = WAIT_MS) {
+        return this.#wait(what, () => this.queue.find(fits), ms);
     }
 
     /** Everything that came before the answer to a ping: a way to see that nothing else did. */

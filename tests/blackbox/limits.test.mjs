@@ -1,0 +1,111 @@
+/* Protocol section 3: limits, slow readers, expiry. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Server, assertError, assertProblem, nowS, sleep, until } from './harness.mjs';
+import { RawWebSocket } from './raw.mjs';
+
+let server;
+before(async () => { server = await Server.start(); });
+after(() => server.end());
+
+const insert = (pos, str, more) => ({ type: 'insert', pos, str, ...more });
+
+describe('too_large', () => {
+    test('an op of more components than the limit, over WebSocket and HTTP', async () => {
+        const { id } = await server.createDoc('ann', { content: 'abc' });
+        const socket = await server.join(id, { as: 'ann' });
+        const n = socket.welcome.limits.op_components;
+        // Inserts and deletes in turn: neighbours that can't merge.
+        const ops = (count) => Array.from({ length: count }, (_, i) => (i % 2 ? { retain: 1 } : { insert: 'x' }));
+        const big = { type: 'delta', ops: ops(n + 1), seq: 1, version: 0 };
+        assertError(await socket.op(big), 'too_large', { seq: 1 });
+        assertProblem(await server.call('POST', `/docs/${id}/ops`, { as: 'ann', body: { ops: [{ ...big, client_id: 'h', seq: 1 }] } }), 413, 'too_large');
+        assert.equal((await server.getDoc('ann', id)).version, 0);
+        await socket.close();
+    });
+
+    test('an op that would grow the document past its limit; one up to it is taken', async () => {
+        const { id } = await server.createDoc('ann');
+        const socket = await server.join(id, { as: 'ann' });
+        const units = socket.welcome.limits.document_units;
+        const piece = 'x'.repeat(units >> 3);
+        for (let seq = 1; seq <= 8; seq++) assert.equal((await socket.op(insert(0, piece, { seq, version: seq - 1 }))).type, 'ack');
+        assertError(await socket.op(insert(0, 'y', { seq: 9, version: 8 })), 'too_large', { seq: 9 });
+        assert.equal((await socket.op({ type: 'delete', pos: 0, len: 1, seq: 9, version: 8 })).type, 'ack');
+        assert.equal((await socket.op(insert(0, 'y', { seq: 10, version: 9 }))).type, 'ack');
+        assert.equal((await server.getDoc('ann', id)).content.length, units);
+        await socket.close();
+    });
+
+    test('content over the document\u2019s limit, and a body over its own', async () => {
+        const { id } = await server.createDoc('ann');
+        const socket = await server.join(id, { as: 'ann' });
+        const units = socket.welcome.limits.document_units;
+        await socket.close();
+        assertProblem(await server.call('POST', '/docs', { as: 'ann', body: { content: 'x'.repeat(units + 1) } }), 413, 'too_large');
+        const answer = await server.call('POST', '/docs', { as: 'ann', agent: false, body: '', headers: { 'content-length': 2 ** 40, connection: 'close', expect: '100-continue' } })
+            .catch((error) => ({ status: 413, error }));
+        assert.equal(answer.status, 413);
+        assert.equal((await server.createDoc('ann', { content: 'x'.repeat(units) })).content.length, units);
+    });
+});
+
+describe('rate limits', () => {
+    test('a connection that sends messages without end is rate_limited and told when to come back; its document goes on', async () => {
+        const { id } = await server.createDoc('ann');
+        const other = await server.join(id, { as: 'ann' });
+        const flood = await server.join(id, { as: 'ann', clientId: 'flood' });
+        for (let i = 0; i < 20000; i++) flood.send('{"type":"ping"}');
+        const message = await flood.find('error');
+        assertError(message, 'rate_limited');
+        assert.equal(message.retry, true);
+        assert.ok(Number.isInteger(message.retry_after_ms) && message.retry_after_ms > 0);
+        assert.equal((await other.op(insert(0, 'x', { seq: 1, version: 0 }))).type, 'ack');
+        await sleep(message.retry_after_ms);
+        await until('the flood is over', async () => (await server.getDoc('ann', id)).version === 1);
+        flood.ws.terminate();
+        await other.close();
+    });
+});
+
+describe('a token\u2019s end', () => {
+    test('closes the connection with 4401 once leeway is over', async () => {
+        const { id } = await server.createDoc('ann');
+        const socket = await server.join(id, { token: server.token('ann', { exp: nowS() - 7 }) });
+        assert.equal((await socket.op(insert(0, 'x', { seq: 1, version: 0 }))).type, 'ack');
+        assert.equal(await socket.closeOf(9000), 4401);
+    });
+
+    test('does not close it where the token was renewed in time', async () => {
+        const { id } = await server.createDoc('ann');
+        const socket = await server.join(id, { token: server.token('ann', { exp: nowS() - 7 }) });
+        socket.send({ type: 'auth', token: server.token('ann', { exp: nowS() + 60 }) });
+        await socket.next('auth_ok');
+        await sleep(5000);
+        assert.equal((await socket.op(insert(0, 'x', { seq: 1, version: 0 }))).type, 'ack');
+        await socket.close();
+    });
+});
+
+describe('a client that reads too slowly', () => {
+    test('is closed with 4408, comes back with its version, and delays nobody', async () => {
+        const { id } = await server.createDoc('ann');
+        const writer = await server.join(id, { as: 'ann', clientId: 'w' });
+        const slow = await RawWebSocket.join(server, `/ws/docs/${id}?client_id=slow`, { token: server.token('ann') });
+        slow.socket.pause();
+        const piece = 'x'.repeat(60000);
+        let version = 0;
+        // The kernel's buffers take some megabytes before the server's own bound is reached.
+        for (let i = 0; i < 600; i++) {
+            const op = i % 2 ? { type: 'delete', pos: 0, len: piece.length } : insert(0, piece);
+            const ack = await writer.op({ ...op, seq: i + 1, version });
+            assert.equal(ack.type, 'ack');
+            version = ack.new_version;
+        }
+        slow.socket.resume();
+        assert.equal(await slow.closeCode(), 4408);
+        const back = await server.join(id, { as: 'ann', clientId: 'slow', version: version - 1 });
+        assert.equal((await back.next('op')).new_version, version);
+        await Promise.all([back.close(), writer.close()]);
+    });
+});
