@@ -15,19 +15,24 @@ NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c store/segment.c store/log.c store/log_files.c store/log_recover.c store/log_walk.c store/log_cursor.c \
                  store/disk_uring.c store/disk_uring_dir.c
 SEQUENCER_SRC := sequencer/transform.c sequencer/rope.c sequencer/rope_edit.c sequencer/rope_walk.c sequencer/rope_tree.c sequencer/rope_leaf.c sequencer/rope_attrs.c sequencer/rope_check.c
-GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c
+GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/token_base64.c
+GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.c gateway/reply.c gateway/batch.c gateway/uplink.c \
+                 gateway/fanout.c gateway/native.c gateway/native_in.c gateway/native_out.c gateway/rest_route.c gateway/rest_body.c \
+                 gateway/rest_open.c gateway/rest.c gateway/rest_answer.c gateway/rest_list.c gateway/metrics.c gateway/static.c \
+                 gateway/web.S gateway/gateway.c
 TOOLS_SRC     :=
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope log disk
+UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope log disk token
+UNIT_TESTS    += wheel cursor uplink fanout
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
 THREAD_TESTS  := ring_threads
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
-FUZZ_TARGETS  := ws http json opjson
+FUZZ_TARGETS  := ws http json opjson token
 FUZZ_LIBS_ws   := -lwslay
 
 # --- flags ----------------------------------------------------------------------------------------------------
@@ -64,6 +69,9 @@ $(OUT)/%.o: %.c
 $(OUT)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) -I. -MMD -MP -c $< -o $@
+
+# .incbin leaves no trace in the .d file.
+$(OUT)/gateway/web.o: $(wildcard gateway/web/*.html gateway/web/*.js gateway/web/*.css)
 
 $(OUT)/libbase.a:      $(call obj,$(BASE_SRC))
 $(OUT)/libnet.a:       $(call obj,$(NET_SRC))
