@@ -366,6 +366,9 @@ static void put_jwks(const char *name)
     uint8_t raw[32];
     size_t n = sizeof raw;
     cr_assert(EVP_PKEY_get_raw_public_key(keys[ED], raw, &n));
+    char *t[] = {base64(SECRET, 32),           number64(keys[RS], "n", 0),
+                 number64(keys[RS], "e", 0),   number64(keys[ES], "qx", 32),
+                 number64(keys[ES], "qy", 32), base64(raw, 32)};
     snprintf(
         text, sizeof text,
         "{\"note\":1,\"keys\":[{\"kty\":\"oct\",\"kid\":\"h\",\"k\":\"%s\"},"
@@ -375,8 +378,9 @@ static void put_jwks(const char *name)
         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"e\",\"x\":\"%s\"},"
         "{\"kty\":\"RSA\",\"use\":\"enc\",\"n\":\"AA\",\"e\":\"AA\"},"
         "{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"\",\"y\":\"\"}]}",
-        base64(SECRET, 32), number64(keys[RS], "n", 0), number64(keys[RS], "e", 0),
-        number64(keys[ES], "qx", 32), number64(keys[ES], "qy", 32), base64(raw, 32));
+        t[0], t[1], t[2], t[3], t[4], t[5]);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+        free(t[i]);
     put_file(name, text, strlen(text));
 }
 
