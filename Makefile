@@ -15,6 +15,11 @@ NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c store/segment.c store/log.c store/log_files.c store/log_recover.c store/log_walk.c store/log_cursor.c \
                  store/disk_uring.c store/disk_uring_dir.c
 SEQUENCER_SRC := sequencer/transform.c sequencer/rope.c sequencer/rope_edit.c sequencer/rope_walk.c sequencer/rope_tree.c sequencer/rope_leaf.c sequencer/rope_attrs.c sequencer/rope_check.c
+SEQUENCER_SRC += sequencer/access.c sequencer/history.c sequencer/document.c sequencer/session.c sequencer/cache.c sequencer/accept.c \
+                 sequencer/merge.c sequencer/outbox.c sequencer/shard.c sequencer/shard_out.c sequencer/shard_request.c \
+                 sequencer/shard_document.c sequencer/shard_ops.c sequencer/shard_merge.c sequencer/shard_join.c \
+                 sequencer/shard_catchup.c sequencer/shard_session.c sequencer/shard_presence.c sequencer/shard_create.c \
+                 sequencer/shard_calls.c sequencer/shard_changes.c sequencer/loader.c sequencer/loader_content.c sequencer/loader_list.c
 GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/token_base64.c
 GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.c gateway/reply.c gateway/batch.c gateway/uplink.c \
                  gateway/fanout.c gateway/native.c gateway/native_in.c gateway/native_out.c gateway/rest_route.c gateway/rest_body.c \

@@ -1,15 +1,19 @@
 /*
- * shard.h - the role that orders a set of documents: unit of order, log, view and (later) replication.
+ * shard.h - the role that orders a set of documents: unit of order, log, view and (later)
+ * replication.
  *
- * accept: who is it -> role -> dedupe by (user, client, seq) -> base version -> transform against B+1 ... N -> apply to the rope ->
- * number -> append to the log group. Everything that a shard says goes straight into the gateway's ring and is made
- * visible up to the mark whose log index is durable: one FIFO, no second queue, nothing leaves early (I1).
+ * accept: who is it -> role -> dedupe by (user, client, seq) -> base version -> transform against
+ * B+1 ... N -> apply to the rope -> number -> append to the log group. Everything that a shard says
+ * goes straight into the gateway's ring and is made visible up to the mark whose log index is
+ * durable: one FIFO, no second queue, nothing leaves early (I1).
  *
- * poll, in order: reap the disk, publish what became durable, answers of the reader, requests of the gateways within a budget (only while
- * every gateway's ring has room for the largest answer: full stops the reading upstream), presence ticks, seal and write the group.
+ * poll, in order: reap the disk, publish what became durable, answers of the reader, requests of
+ * the gateways within a budget (only while every gateway's ring has room for the largest answer:
+ * full stops the reading upstream), presence ticks, seal and write the group.
  *
- * Owner: one thread; a thread may run several shards. No malloc on an edit's path: documents, clients and ropes come from a pool
- * under `memory_bytes`, recent ops from one byte window of `window_bytes` for the whole shard.
+ * Owner: one thread; a thread may run several shards. No malloc on an edit's path: documents,
+ * clients and ropes come from a pool under `memory_bytes`, recent ops from one byte window of
+ * `window_bytes` for the whole shard.
  */
 #ifndef PENSTOCK_SEQUENCER_SHARD_H
 #define PENSTOCK_SEQUENCER_SHARD_H
@@ -39,25 +43,28 @@ struct shard_options {
     struct counters *counters;
 };
 
-/* What a shard is wired to; all outlive it. gateways[i]: the shard's end of the link to gateway i. */
+/* What a shard is wired to; all outlive it. gateways[i]: the shard's end of the link to gateway i.
+ */
 struct shard_wiring {
     struct log *log;
     struct archive_shared *archive;
-    struct link_end *archive_link;   /* snapshots out */
-    struct parker *archive_parker;   /* woken when there is something to archive */
-    struct link_end *loader;         /* requests to, answers from the loader */
+    struct link_end *archive_link; /* snapshots out */
+    struct parker *archive_parker; /* woken when there is something to archive */
+    struct link_end *loader;       /* requests to, answers from the loader */
     struct link_end *gateways[SHARD_GATEWAYS_MAX];
     uint32_t n_gateways;
     uint64_t next_docnum;
 };
 
-enum status shard_open(struct shard **out, const struct shard_options *options, const struct shard_wiring *wiring) must_use;
+enum status shard_open(struct shard **out, const struct shard_options *options,
+                       const struct shard_wiring *wiring) must_use;
 void shard_close(struct shard *s);
 struct role shard_role(struct shard *s);
 
 /* A failure that must end the process (a write failed); STATUS_OK while all is well. Any thread. */
 enum status shard_failed(struct shard *s);
-/* Whether nothing waits: no request, no record that is not durable, no answer unpublished. For draining; by the owner or after it stopped. */
+/* Whether nothing waits: no request, no record that is not durable, no answer unpublished. For
+ * draining; by the owner or after it stopped. */
 bool shard_is_quiet(const struct shard *s);
 
 #endif
