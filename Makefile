@@ -25,7 +25,8 @@ GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.
                  gateway/fanout.c gateway/native.c gateway/native_in.c gateway/native_out.c gateway/rest_route.c gateway/rest_body.c \
                  gateway/rest_open.c gateway/rest.c gateway/rest_answer.c gateway/rest_list.c gateway/metrics.c gateway/static.c \
                  gateway/web.S gateway/gateway.c
-TOOLS_SRC     :=
+TOOLS_SRC     := tools/main.c tools/options.c tools/serve.c tools/config.c tools/datadir.c tools/server.c tools/server_shard.c tools/token.c \
+                 tools/client.c tools/doc.c tools/doc_print.c tools/log.c
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
@@ -94,6 +95,9 @@ $(BUILD)/penstock: $(OUT)/penstock
 $(OUT)/unit/%: $(OUT)/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ -lcriterion $(UNIT_LIBS_$*) $(LIBS) -o $@
+$(OUT)/oracle/%: $(OUT)/tests/oracle/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
@@ -134,6 +138,8 @@ CORPUS_SUITES = $(foreach t,$(FUZZ_TARGETS),"program:corpus-$t:$(BUILD)/fuzz/fuz
 RUN_NODE = $(NODE) --test --test-reporter=tap
 KILLS ?= 20
 NODE_SUITES = "node:blackbox:$(RUN_NODE) tests/blackbox/"
+ORACLE_BINS = $(OUT)/oracle/algebra_child
+NODE_SUITES += "counted:oracle-algebra:$(NODE) tests/oracle/algebra.mjs $(OUT)/oracle/algebra_child"
 export PENSTOCK_BIN ?= $(abspath $(OUT)/penstock)
 
 .PHONY: programs
@@ -144,7 +150,7 @@ test: ## builds and runs every suite; the last line adds them up
 	@$(MAKE) --no-print-directory test-build
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES)
 .PHONY: test-build
-test-build: programs $(UNIT_BINS) $(THREAD_BINS) tests/node_modules/.installed
+test-build: programs $(UNIT_BINS) $(THREAD_BINS) $(ORACLE_BINS) tests/node_modules/.installed
 	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
 .PHONY: unit
 unit: $(UNIT_BINS) $(THREAD_BINS) ## unit and thread tests alone
@@ -158,7 +164,7 @@ asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
 .PHONY: asan-run
 asan-run: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1
 asan-run: export UBSAN_OPTIONS = print_stacktrace=1
-asan-run: $(OUT)/penstock $(UNIT_BINS) tests/node_modules/.installed
+asan-run: $(OUT)/penstock $(UNIT_BINS) $(ORACLE_BINS) tests/node_modules/.installed
 	@PENSTOCK_BIN=$(abspath $(OUT)/penstock) LOGS=$(BUILD)/test-logs/asan bash tests/run.sh $(UNIT_SUITES) $(NODE_SUITES)
 .PHONY: tsan
 tsan: ## rings, roles and threads under ThreadSanitizer
