@@ -31,7 +31,7 @@ TOOLS_SRC     := tools/main.c tools/options.c tools/serve.c tools/config.c tools
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message http ws json opjson rope log disk token
+UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson rope log disk token
 UNIT_TESTS    += wheel cursor uplink fanout
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
@@ -98,6 +98,7 @@ $(OUT)/unit/%: $(OUT)/tests/unit/%.o $(ARCHIVES)
 $(OUT)/oracle/%: $(OUT)/tests/oracle/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+$(OUT)/unit/options: $(call obj,tools/options.c tools/config.c tools/datadir.c tools/client.c)
 $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
