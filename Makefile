@@ -99,6 +99,7 @@ $(OUT)/oracle/%: $(OUT)/tests/oracle/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/unit/options: $(call obj,tools/options.c tools/config.c tools/datadir.c tools/client.c)
+UNIT_LIBS_options = $(ARCHIVES)
 $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
