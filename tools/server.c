@@ -169,6 +169,7 @@ static enum status open_gateways(struct server *s)
     o.listen_host = s->config->metrics_address.host;
     o.listen_port = s->config->metrics_address.port;
     o.reuse_port = false;
+    o.keys = NULL; /* nobody is known there: nothing but those pages */
     o.tls = NULL;
     o.dev = false;
     o.serve_ops_pages = true;
@@ -415,6 +416,10 @@ enum status server_stop(struct server *s, bool (*hurry)(void))
     for (uint32_t i = 0; i < s->n_gateways; i++) {
         gateway_drain(s->gateways[i].gateway);
         parker_wake(&s->gateways[i].thread.parker);
+    }
+    if (s->ops.gateway) { /* no longer ready */
+        gateway_drain(s->ops.gateway);
+        parker_wake(&s->ops.thread.parker);
     }
     if (!wait_until(s, gateways_are_drained, DRAIN_MS_MAX, hurry))
         say(SAY_WARN, "some clients were not told in time; they will come back all the same");
