@@ -42,8 +42,10 @@ static const char *wrong_with(const struct batch *b, const struct opjson *op)
 
 static const char *reason_of(enum status s)
 {
+    if (s == STATUS_BAD_MESSAGE)
+        return "an operation is an object of a known type";
     return s == STATUS_TOO_LARGE ? "the operation has too many components or bytes"
-                                 : "the operation is malformed";
+                                 : "the operation makes no sense";
 }
 
 bool batch_add(struct batch *b, struct json *j)
@@ -54,8 +56,6 @@ bool batch_add(struct batch *b, struct json *j)
     memset(&op, 0, sizeof op);
     msg_write_struct(&b->w, &in);
     enum status s = opjson_read(j, b->parts_max, &b->w, b->scratch, b->scratch_bytes, &op);
-    if (s == STATUS_BAD_MESSAGE) /* the message is one we know; what it says of the op is not */
-        s = STATUS_OP_INVALID;
     if (s == STATUS_OK && !b->w.ok)
         s = STATUS_TOO_LARGE;
     if (s != STATUS_OK)

@@ -238,6 +238,11 @@ void fanout_flush(struct fanout *f)
     struct fan_run *run = &f->run;
     if (!run->doc)
         return;
+    /* Held while it is handed out: a slow member's close frame may take the pool on to its next slab
+     * before anybody else has taken a slice of this one. */
+    struct slab_pool *pool = loop_slabs(conns_loop(f->conns));
+    struct slab_queue held = {0};
+    (void)slab_queue_add(pool, &held, run->slab, run->from, 1);
     for (uint32_t i = 0; i < run->n_acks; i++)
         send_ack(f, &run->acks[i]);
     run->n_acks = 0;
@@ -252,6 +257,7 @@ void fanout_flush(struct fanout *f)
         send_slice(f, m, from, run->end);
     }
     run->doc = NULL;
+    slab_queue_clear(pool, &held);
 }
 
 /* Where an op of at most `bytes_max` goes: behind the open run of its document if it fits there and

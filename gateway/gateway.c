@@ -11,6 +11,7 @@
 
 #define ANSWERS_A_POLL       512u /* a shard */
 #define CONNS_SPARE          64u  /* connections beyond connections_max, so that they hear 429 */
+#define HEADERS_BYTES_MAX    1024u
 #define IDLE_HTTP_MS         60000u
 #define ANONYMOUS_BODY_BYTES (64u << 10)
 #define DRAIN_FLIGHT_NS      (3 * NS_PER_S)
@@ -26,10 +27,19 @@ void gateway_count_response(struct gateway *g, int http)
         counter_bump(g->n.requests[http / 100], 1);
 }
 
+/* What every answer bears: nothing here is to be taken for a page that it is not. */
 void gateway_respond(struct gateway *g, struct conn *c, const struct http_response *r)
 {
+    static const char always[] = "X-Content-Type-Options: nosniff\r\n";
+    char headers[HEADERS_BYTES_MAX];
+    struct http_response answer = *r;
+    struct writer w = writer_of(headers, sizeof headers);
+    write_bytes(&w, bytes_str(always));
+    write_bytes(&w, r->extra_headers);
+    check(w.ok); /* ours, all of them */
+    answer.extra_headers = writer_bytes(&w);
     gateway_count_response(g, r->status);
-    conn_respond(c, r);
+    conn_respond(c, &answer);
 }
 
 void gateway_respond_problem(struct gateway *g, struct conn *c, const struct problem *p)
@@ -113,8 +123,25 @@ bool gateway_origin_fits(const struct gateway *g, const struct conn *c,
     return eq_whatever_case(without_default_port(from, is_tls), without_default_port(host, is_tls));
 }
 
+/* One without shards speaks for all those beside it. */
+static bool all_are_ready(const struct counters *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < counters_n(c); i++) {
+        const struct counter *one = counters_at(c, i);
+        if (strcmp(one->name, GATEWAY_READY_NAME) != 0)
+            continue;
+        n++;
+        if (counter_get(one) == 0)
+            return false;
+    }
+    return n > 0;
+}
+
 bool gateway_is_ready(const struct gateway *g)
 {
+    if (g->o.n_shards == 0)
+        return all_are_ready(g->o.counters);
     uint64_t all = g->o.n_shards == 64 ? UINT64_MAX : (1ull << g->o.n_shards) - 1;
     return g->ready_shards == all && !atomic_load_explicit(&g->draining, memory_order_relaxed);
 }
@@ -140,6 +167,10 @@ static void on_request(void *self, struct conn *c, const struct http_request *re
     rest_route(req->method, req->path, &route);
     if (rest_open_pages(g, c, req, &route, body))
         return;
+    if (g->o.n_shards == 0) { /* it serves the pages for operators alone */
+        gateway_respond_status(g, c, STATUS_NOT_FOUND);
+        return;
+    }
     if (!gateway_is_ready(g)) {
         gateway_refuse(g, REFUSAL_NOT_READY);
         gateway_respond_problem(g, c,
@@ -335,6 +366,8 @@ static unsigned gateway_poll(void *self, uint64_t now_ns)
     work += conns_poll(g->conns, now_ns); /* takes what came in, then sends all that is queued */
     uplink_flush(&g->uplink);
     counter_set(g->n.connections, conns_n(g->conns));
+    if (g->o.n_shards)
+        counter_set(g->n.ready, gateway_is_ready(g));
     if (g->fanout.n_messages) {
         counter_bump(g->n.messages_out, g->fanout.n_messages);
         g->fanout.n_messages = 0;
@@ -476,18 +509,11 @@ fail_buffers:
     return s;
 }
 
-static void forget(void *arg, struct conn *c)
-{
-    on_gone(arg, c);
-    conn_set_user(c, NULL);
-}
-
 void gateway_close(struct gateway *g)
 {
     if (!g)
         return;
-    conns_each(g->conns, forget, g);
-    conns_close(g->conns);
+    conns_close(g->conns); /* says on_gone of each */
     fanout_fini(&g->fanout);
     uplink_fini(&g->uplink);
     give_buffers(g);

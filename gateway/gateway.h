@@ -1,11 +1,13 @@
 /*
- * gateway.h - the role that serves sockets: a loop of connections on one side, links to all shards on the other.
+ * gateway.h - the role that serves sockets: a loop of connections on one side, links to all shards
+ * on the other.
  *
- * One thread a gateway; it owns its listening socket (SO_REUSEPORT where there are several), its connections, its tables. It knows
- * nothing of logs or documents: messages (net/message.h) over links are all that it shares with the sequencer.
+ * One thread a gateway; it owns its listening socket (SO_REUSEPORT where there are several), its
+ * connections, its tables. It knows nothing of logs or documents: messages (net/message.h) over
+ * links are all that it shares with the sequencer.
  *
- * Draining: gateway_drain() (any thread) makes it refuse new work (503), finish what is under way, send `goodbye` and close 1012;
- * gateway_is_drained() then turns true.
+ * Draining: gateway_drain() (any thread) makes it refuse new work (503), finish what is under way,
+ * send `goodbye` and close 1012; gateway_is_drained() then turns true.
  */
 #ifndef PENSTOCK_GATEWAY_GATEWAY_H
 #define PENSTOCK_GATEWAY_GATEWAY_H
@@ -17,24 +19,26 @@
 
 struct gateway;
 struct counters;
-struct token_keys; /* gateway/token.h: loaded once at start, read-only, shared by all gateway threads */
+struct token_keys;  /* gateway/token.h: loaded once at start, read-only, shared by all gateway
+                       threads */
 struct tls_context; /* gateway/tls.h */
 
 struct gateway_options {
-    uint32_t idx;                /* 0 ... n_gateways - 1 */
-    const char *listen_host;     /* numeric address */
+    uint32_t idx;            /* 0 ... n_gateways - 1 */
+    const char *listen_host; /* numeric address */
     uint16_t listen_port;
     bool reuse_port;
     const struct token_keys *keys;
-    struct tls_context *tls;     /* NULL: plain */
-    const char *const *origins;  /* allowed Origin values, besides the same origin; n_origins of them */
+    struct tls_context *tls; /* NULL: plain */
+    const char *const
+        *origins; /* allowed Origin values, besides the same origin; n_origins of them */
     uint32_t n_origins;
-    bool dev;                    /* POST /dev/token signs tokens; `dev_secret` signs them */
+    bool dev; /* POST /dev/token signs tokens; `dev_secret` signs them */
     struct bytes dev_secret;
-    bool serve_ops_pages;        /* /healthz /readyz /metrics here (false: only on the metrics listener) */
-    uint32_t connections_max;    /* default 10000 */
-    uint32_t message_bytes_max;  /* default LIMIT_MESSAGE_BYTES */
-    uint32_t body_bytes_max;     /* default LIMIT_BODY_BYTES */
+    bool serve_ops_pages; /* /healthz /readyz /metrics here (false: only on the metrics listener) */
+    uint32_t connections_max;   /* default 10000 */
+    uint32_t message_bytes_max; /* default LIMIT_MESSAGE_BYTES */
+    uint32_t body_bytes_max;    /* default LIMIT_BODY_BYTES */
     uint32_t op_parts_max;
     uint32_t document_units_max; /* both: only told to clients in `limits` and used for op_check */
     uint64_t outbound_bytes_max; /* a connection; default 4 MiB (content being sent not counted) */
@@ -52,7 +56,8 @@ struct role gateway_role(struct gateway *g);
 /* Fits struct thread's `wait`: sleeps in the loop's io_uring; event_fd given before start. */
 void gateway_wait(void *g, uint64_t timeout_ns);
 void gateway_watch_event_fd(struct gateway *g, int event_fd);
-uint16_t gateway_port(const struct gateway *g); /* the port really bound (listen_port 0 picks one) */
+uint16_t
+gateway_port(const struct gateway *g); /* the port really bound (listen_port 0 picks one) */
 
 void gateway_drain(struct gateway *g);            /* any thread; wake it after */
 bool gateway_is_drained(const struct gateway *g); /* any thread */

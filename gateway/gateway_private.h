@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#define GATEWAY_READY_NAME        "penstock_gateway_ready"
 #define GATEWAY_CALL_S_MAX        15u /* a call or a join that no shard answered: 503 */
 #define GATEWAY_IDENTITY_BYTES    (16u << 10)
 #define GATEWAY_RETRY_MS          1000u
@@ -54,6 +55,7 @@ enum refusal {
 };
 
 struct gateway_counters {
+    struct counter *ready; /* NULL without shards */
     struct counter *connections;
     struct counter *sessions;
     struct counter *messages_in;

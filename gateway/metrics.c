@@ -23,6 +23,9 @@ void metrics_open(struct gateway *g)
     struct counters *c = g->o.counters;
     char own[COUNTER_LABEL_BYTES], label[64];
     snprintf(own, sizeof own, "gateway=\"%u\"", g->o.idx);
+    if (g->o.n_shards)
+        g->n.ready = counters_add(c, COUNTER_GAUGE, GATEWAY_READY_NAME, own,
+                                  "1 while it serves: started and not draining");
     g->n.connections = counters_add(c, COUNTER_GAUGE, "penstock_connections", own,
                                     "Open connections, HTTP and WebSocket");
     g->n.sessions = counters_add(c, COUNTER_GAUGE, "penstock_sessions", own,

@@ -5,7 +5,6 @@
 
 #include <sys/random.h>
 
-#define UPGRADE_HEADERS        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 #define PROTOCOL_NAME          "penstock.v1"
 #define BEARER_PREFIX          "bearer."
 #define CLIENT_ID_RANDOM_BYTES 15u
@@ -201,7 +200,7 @@ void native_handshake(struct gateway *g, struct conn *c, const struct http_reque
     }
     int http = http_check_upgrade(req, accept);
     if (http == 426) {
-        refuse(g, c, STATUS_UPGRADE, 0, NULL, UPGRADE_HEADERS);
+        gateway_respond_status(g, c, STATUS_UPGRADE);
         return;
     }
     const char *wrong = http ? "not a proper WebSocket handshake" : read_parameters(req, &wish);

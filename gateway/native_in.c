@@ -302,7 +302,7 @@ static void on_op(struct gateway *g, struct session *s, struct bytes op)
         on_ops(g, s, op, false);
         return;
     }
-    say_error(g, s, STATUS_OP_INVALID, "op is missing");
+    say_error(g, s, STATUS_BAD_MESSAGE, "op is missing");
 }
 
 void native_text(struct gateway *g, struct session *s, struct bytes text)

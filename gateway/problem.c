@@ -60,6 +60,7 @@ static struct bytes headers_of(const struct problem *p, char buf[HEADERS_BYTES_M
         json_write_u64(&w, retry_s);
         json_write_lit(&w, "\r\n");
     }
+    json_write_lit(&w, "X-Content-Type-Options: nosniff\r\n");
     if (http == 401)
         json_write_lit(&w, "WWW-Authenticate: Bearer\r\n");
     if (p->headers)

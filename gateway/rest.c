@@ -130,6 +130,8 @@ static enum status read_content(struct gateway *g, const struct rest_body *body,
         return STATUS_OK;
     struct writer w = writer_of(g->out + LIMIT_RECORD_BYTES, LIMIT_DOCUMENT_BYTES);
     json_init(&j, body->content, g->json_scratch + g->scratch_bytes, g->scratch_bytes);
+    if (rich && json_peek(&j) == JSON_STRING)
+        return STATUS_BAD_MESSAGE; /* what GET would not give back is not taken either */
     enum status s = opjson_read_content(&j, rich, LIMIT_DOCUMENT_UNITS, &w, g->op_scratch,
                                         g->op_scratch_bytes, content);
     if (s != STATUS_OK)

@@ -110,8 +110,8 @@ const char *rest_read_page(const struct http_request *req, enum cursor_kind kind
 
 /* What a body may say; absent: `has_` false, or an empty slice. Strings are decoded. */
 struct rest_body {
-    bool has_title, has_type, has_content, has_id, has_role, has_ops, has_name;
-    struct bytes title, type, id, role, name;
+    bool has_title, has_type, has_content, has_id, has_role, has_ops, has_name, has_sub;
+    struct bytes title, type, id, role, name, sub;
     struct bytes content, ops; /* JSON text */
 };
 /* False: answered. Checks Content-Type and that it is a JSON object. */

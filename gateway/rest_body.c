@@ -22,19 +22,15 @@ struct field {
 #name, offsetof(struct rest_body, name), offsetof(struct rest_body, has_##name), text      \
     }
 static const struct field fields[] = {
-    FIELD(title, true), FIELD(type, true),     FIELD(id, true),   FIELD(role, true),
-    FIELD(name, true),  FIELD(content, false), FIELD(ops, false),
+    FIELD(title, true), FIELD(type, true), FIELD(id, true),       FIELD(role, true),
+    FIELD(name, true),  FIELD(sub, true),  FIELD(content, false), FIELD(ops, false),
 };
 
-/* The value of one member; null counts as absent. */
+/* The value of one member; false: it has another kind of value. */
 static bool read_field(struct json *j, const struct field *f, struct rest_body *out)
 {
     struct bytes *value = (struct bytes *)(void *)((uint8_t *)out + f->value_at);
     bool *has = (bool *)(void *)((uint8_t *)out + f->has_at);
-    if (json_peek(j) == JSON_NULL) {
-        *has = false;
-        return json_null(j);
-    }
     *has = true;
     if (!f->is_text)
         return json_raw(j, value);
@@ -103,9 +99,9 @@ const char *rest_read_page(const struct http_request *req, enum cursor_kind kind
     struct bytes value;
     uint64_t n = LIMIT_PAGE_ITEMS_DEFAULT;
     int there = rest_query(req, "limit", text, sizeof text, &value);
-    if (there < 0 || (there && (!id_whole(value, &n) || n == 0)))
-        return "limit is a whole number from 1";
-    *limit = n < LIMIT_PAGE_ITEMS ? (uint32_t)n : LIMIT_PAGE_ITEMS;
+    if (there < 0 || (there && (!id_whole(value, &n) || n == 0 || n > LIMIT_PAGE_ITEMS)))
+        return "limit is a whole number from 1 to 500";
+    *limit = (uint32_t)n;
     there = rest_query(req, "cursor", text, sizeof text, &value);
     if (there < 0 || (there && !cursor_read(value, kind, buf, cursor)))
         return "cursor is not one of this list";

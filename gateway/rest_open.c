@@ -41,7 +41,7 @@ static bool may_have_dev_token(const struct gateway *g, const struct conn *c,
            gateway_origin_fits(g, c, req);
 }
 
-static void answer_dev_token(struct gateway *g, struct conn *c, struct bytes name)
+static void answer_dev_token(struct gateway *g, struct conn *c, struct bytes sub, struct bytes name)
 {
     char jwt[TOKEN_BYTES_MAX];
     uint8_t buf[TOKEN_BYTES_MAX + 6 * LIMIT_USER_ID_BYTES + 256];
@@ -56,7 +56,7 @@ static void answer_dev_token(struct gateway *g, struct conn *c, struct bytes nam
     json_write_lit(&w, "{\"token\":");
     json_write_string(&w, bytes_str(jwt));
     json_write_lit(&w, ",\"user_id\":");
-    json_write_string(&w, name);
+    json_write_string(&w, sub);
     json_write_lit(&w, ",\"expires_at\":");
     json_write_time(&w, t.expires_unix_s * 1000);
     json_write_lit(&w, "}\n");
@@ -80,14 +80,15 @@ static void dev_token(struct gateway *g, struct conn *c, const struct http_reque
     }
     if (!rest_read_body(g, c, req, text, &body))
         return;
-    if (!body.has_name || !id_is_principal(body.name) || starts_with(body.name, "group:")) {
+    struct bytes sub = body.has_sub ? body.sub : body.name;
+    if (!id_is_principal(sub) || starts_with(sub, "group:") || body.name.n > LIMIT_NAME_BYTES) {
         gateway_respond_problem(
             g, c,
             &(struct problem){.status = STATUS_BAD_MESSAGE,
-                              .detail = BYTES_LIT("name is a string of 1 to 128 bytes")});
+                              .detail = BYTES_LIT("name (or sub) is a string of 1 to 128 bytes")});
         return;
     }
-    answer_dev_token(g, c, body.name);
+    answer_dev_token(g, c, sub, body.has_name ? body.name : sub);
 }
 
 bool rest_open_pages(struct gateway *g, struct conn *c, const struct http_request *req,

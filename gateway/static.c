@@ -7,10 +7,9 @@
 /* The page talks to its own server alone and holds no script of anybody else's. */
 #define PAGE_HEADERS                                                                               \
     "Cache-Control: no-cache\r\n"                                                                  \
-    "X-Content-Type-Options: nosniff\r\n"                                                          \
     "Referrer-Policy: no-referrer\r\n"                                                             \
     "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:; "                   \
-    "img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "             \
+    "img-src 'self' data:; frame-ancestors 'none'; "                                               \
     "base-uri 'none'; form-action 'self'\r\n"
 
 #define PAGE(name)                                                                                 \

@@ -29,6 +29,7 @@ static struct conn conns[N_CONNS];
 static struct fanout f;
 static struct slab *current;
 static struct slab *large;
+static struct slab_pool pool;
 static unsigned n_slabs;
 static unsigned n_sends;
 
@@ -111,6 +112,18 @@ static void end_conn(struct conn *c)
     fanout_erase(&f, &c->member);
 }
 
+struct loop *conns_loop(struct conns *cs)
+{
+    (void)cs;
+    return NULL;
+}
+
+struct slab_pool *loop_slabs(struct loop *l)
+{
+    (void)l;
+    return &pool;
+}
+
 bool conn_send_frame(struct conn *c, struct slab *slab, uint32_t offset, uint32_t n)
 {
     n_sends++;
@@ -149,6 +162,7 @@ static void start(void)
         conns[i].member.client_id = BYTES_LIT("client-1");
         conns[i].doc = -1;
     }
+    slab_pool_init(&pool, 1 << 20);
     cr_assert_eq(fanout_init(&f, NULL), STATUS_OK);
 }
 
