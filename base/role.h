@@ -48,7 +48,8 @@ void parker_fini(struct parker *p);
 void parker_wake(struct parker *p);
 
 /* The sleeper's three steps. parker_arm comes first; then it looks whether there is work after all;
- * then it sleeps (here or elsewhere) or not; parker_disarm ends it either way and drains event_fd. */
+ * then it sleeps (here or elsewhere) or not; parker_disarm ends it either way, and drains event_fd.
+ */
 void parker_arm(struct parker *p);
 void parker_disarm(struct parker *p);
 /* Blocks until event_fd is readable or `timeout_ns` passed (UINT64_MAX: no limit). */

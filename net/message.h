@@ -24,59 +24,80 @@
 #define MSG_NO_SESSION 0xffffffffu
 
 enum msg_type {
-    /* gateway -> shard */
-    MSG_JOIN = 1,  /* struct msg_join, identity, str doc_id, str client_id (not empty: the gateway
-                      makes one up) */
-    MSG_LEAVE = 2, /* struct msg_head */
-    MSG_OPS = 3,   /* struct msg_ops; n_ops x struct msg_op_in + op bytes padded to 8; with
-                      MSG_OPS_CALL then: identity,   str doc_id, str client_id */
-    MSG_PRESENCE = 4, /* struct msg_presence */
-    MSG_IDENTITY = 5, /* struct msg_head, identity: a renewed token of the same user (name, groups
-                         may differ) */
-    MSG_CREDIT = 6,   /* struct msg_head: this session's socket has room for the next CATCHUP */
-    MSG_DOC_CREATE = 16, /* struct msg_call (arg8 = enum doc_type), identity, str doc_id, str title,
-                            str content (an op) */
-    MSG_DOC_GET = 17, /* struct msg_call (arg8 = enum doc_at, arg64 = version or unix ms), identity,
-                         str doc_id */
-    MSG_DOC_LIST = 18,    /* struct msg_call (arg32 = limit, arg64 = cursor's modified ms or
-                             UINT64_MAX), identity,    str cursor_doc_id: documents before that point,
-                             newest first, of this shard */
-    MSG_DOC_TITLE = 19,   /* struct msg_call, identity, str doc_id, str title */
-    MSG_DOC_DELETE = 20,  /* struct msg_call, identity, str doc_id */
-    MSG_DOC_RESTORE = 21, /* struct msg_call, identity, str doc_id */
-    MSG_DOC_ROLE = 22, /* struct msg_call (arg8 = enum doc_role, DOC_ROLE_NONE removes), identity,
-                          str doc_id, str principal */
-    MSG_DOC_HISTORY = 23, /* struct msg_call (arg32 = limit, arg64 = from, arg64b = to; both
-                             included), identity, str doc_id */
+    /* ---- gateway -> shard ---- */
+    /* struct msg_join, identity, str doc_id, str client_id (not empty: the gateway makes one up) */
+    MSG_JOIN = 1,
+    /* struct msg_head */
+    MSG_LEAVE = 2,
+    /* struct msg_ops; n_ops x struct msg_op_in + op bytes padded to 8; with MSG_OPS_CALL then:
+     * identity, str doc_id, str client_id */
+    MSG_OPS = 3,
+    /* struct msg_presence */
+    MSG_PRESENCE = 4,
+    /* struct msg_head, identity: a renewed token of the same user (name, groups may differ) */
+    MSG_IDENTITY = 5,
+    /* struct msg_head: this session's socket has room for the next CATCHUP */
+    MSG_CREDIT = 6,
+    /* struct msg_call (arg8 = enum doc_type), identity, str doc_id, str title, str content (an
+     * op) */
+    MSG_DOC_CREATE = 16,
+    /* struct msg_call (arg8 = enum doc_at, arg64 = version or unix ms), identity, str doc_id */
+    MSG_DOC_GET = 17,
+    /* struct msg_call (arg32 = limit, arg64 = cursor's modified ms or UINT64_MAX), identity, str
+     * cursor_doc_id: documents before that point, newest first, of this shard */
+    MSG_DOC_LIST = 18,
+    /* struct msg_call, identity, str doc_id, str title */
+    MSG_DOC_TITLE = 19,
+    /* struct msg_call, identity, str doc_id */
+    MSG_DOC_DELETE = 20,
+    /* struct msg_call, identity, str doc_id */
+    MSG_DOC_RESTORE = 21,
+    /* struct msg_call (arg8 = enum doc_role, DOC_ROLE_NONE removes), identity, str doc_id, str
+     * principal */
+    MSG_DOC_ROLE = 22,
+    /* struct msg_call (arg32 = limit, arg64 = from, arg64b = to; both included), identity, str
+     * doc_id */
+    MSG_DOC_HISTORY = 23,
 
-    /* shard -> gateway */
-    MSG_READY = 64, /* struct msg_ready: the shard serves from now on */
-    MSG_JOINED =
-        65, /* struct msg_joined, str client_id, n_presence x presence entry, str content */
-    MSG_CATCHUP = 66,  /* struct msg_catchup, then n_ops x { str user_id, str client_id, str
-                          accepted_by, struct msg_op_out + op  bytes, all unpadded } for one session;
-                          the gateway answers with CREDIT */
-    MSG_SYNCED = 67,   /* struct msg_synced: the session is live from `version` on */
-    MSG_RELEASED = 68, /* struct msg_released, str user_id, str client_id, str accepted_by, then
-                          n_ops x { struct msg_op_out + op bytes, unpadded }: to every live session
-                          of the document on this gateway; the one with `tag` gets acks instead */
-    MSG_ACKS = 69, /* struct msg_acks, n_acks x struct msg_ack: own ops that were there already; for
-                      a call: the answer */
-    MSG_ERROR = 70, /* struct msg_error, str detail: one message of that session had no effect */
-    MSG_PRESENCE_OUT =
-        71, /* struct msg_doc_note, n x presence entry: to every live session but the entry's own */
-    MSG_TITLE_OUT = 72,  /* struct msg_doc_note, str title */
-    MSG_ACCESS_OUT = 73, /* struct msg_session_note: that session's role is now `arg` */
-    MSG_CLOSE =
-        74, /* struct msg_session_note: close it with code `arg`; the shard has forgotten it */
-    MSG_FAIL = 75, /* struct msg_error, str detail: a call or a join was refused */
-    MSG_DONE = 76, /* struct msg_head: a call with nothing to show succeeded */
-    MSG_DOC = 77,  /* struct msg_doc, str doc_id, str title, str owner_id, n_roles x { u8 role, str
-                      principal }, str content */
-    MSG_DOC_ITEMS =
-        78, /* struct msg_items, n x { struct msg_doc, str doc_id, str title, str owner_id } */
-    MSG_HISTORY_ITEMS = 79, /* struct msg_items, n x { str user_id, str client_id, str accepted_by,
-                               struct msg_op_out + op bytes } */
+    /* ---- shard -> gateway ---- */
+    /* struct msg_ready: the shard serves from now on */
+    MSG_READY = 64,
+    /* struct msg_joined, str client_id, n_presence x presence entry, str content */
+    MSG_JOINED = 65,
+    /* struct msg_catchup, then n_ops x { str user_id, str client_id, str accepted_by, struct
+     * msg_op_out + op bytes, all unpadded } for one session; the gateway answers with CREDIT */
+    MSG_CATCHUP = 66,
+    /* struct msg_synced: the session is live from `version` on */
+    MSG_SYNCED = 67,
+    /* struct msg_released, str user_id, str client_id, str accepted_by, then n_ops x { struct
+     * msg_op_out + op bytes, unpadded }: to every live session of the document on this gateway;
+     * the one with `tag` gets acks instead */
+    MSG_RELEASED = 68,
+    /* struct msg_acks, n_acks x struct msg_ack: own ops that were there already; for a call: the
+     * answer */
+    MSG_ACKS = 69,
+    /* struct msg_error, str detail: one message of that session had no effect */
+    MSG_ERROR = 70,
+    /* struct msg_doc_note, n x presence entry: to every live session but the entry's own */
+    MSG_PRESENCE_OUT = 71,
+    /* struct msg_doc_note, str title */
+    MSG_TITLE_OUT = 72,
+    /* struct msg_session_note: that session's role is now `arg` */
+    MSG_ACCESS_OUT = 73,
+    /* struct msg_session_note: close it with code `arg`; the shard has forgotten it */
+    MSG_CLOSE = 74,
+    /* struct msg_error, str detail: a call or a join was refused */
+    MSG_FAIL = 75,
+    /* struct msg_head: a call with nothing to show succeeded */
+    MSG_DONE = 76,
+    /* struct msg_doc, str doc_id, str title, str owner_id, n_roles x { u8 role, str principal },
+     * str content */
+    MSG_DOC = 77,
+    /* struct msg_items, n x { struct msg_doc, str doc_id, str title, str owner_id } */
+    MSG_DOC_ITEMS = 78,
+    /* struct msg_items, n x { str user_id, str client_id, str accepted_by, struct msg_op_out +
+     * op bytes } */
+    MSG_HISTORY_ITEMS = 79,
 };
 
 enum doc_type { DOC_TEXT = 0, DOC_RICH = 1 };

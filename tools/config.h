@@ -1,6 +1,6 @@
 /*
- * config.h - what `penstock serve` was asked to do: options from argv and from a file, checked, with
- * defaults filled in and the memory budget split.
+ * config.h - what `penstock serve` was asked to do: options from argv and from a file, checked,
+ * with defaults filled in and the memory budget split.
  *
  * argv is stronger than the file; lists (keys, origins) add up. Pure but for reading the file and
  * asking for the number of cores. Used by one thread, at start.

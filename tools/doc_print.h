@@ -1,9 +1,9 @@
 /*
  * doc_print.h - what a server says about documents, for people: tables and plain text out of JSON.
  *
- * Text from documents is printed as it is only where it is the document's content; in tables control
- * characters are replaced, so that a title can't move the cursor. false: the answer is not what the
- * protocol describes (said).
+ * Text from documents is printed as it is only where it is the document's content; in tables
+ * control characters are replaced, so that a title can't move the cursor. false: the answer is not
+ * what the protocol describes (said).
  */
 #ifndef PENSTOCK_TOOLS_DOC_PRINT_H
 #define PENSTOCK_TOOLS_DOC_PRINT_H

@@ -29,8 +29,8 @@ uint16_t server_port(const struct server *s);
 uint16_t server_metrics_port(const struct server *s);
 /* What must end the process: a failed write, a corrupt view. Has been said. */
 enum status server_check(struct server *s) must_use;
-/* Tells the clients, waits until all is stored, stops the threads. `hurry` is asked while waiting: true skips
- * the rest of a wait. STATUS_UNAVAILABLE: something did not end in time (said); what was
+/* Tells the clients, waits until all is stored, stops the threads. `hurry` is asked while waiting:
+ * true skips the rest of a wait. STATUS_UNAVAILABLE: something did not end in time (said); what was
  * acknowledged is stored all the same. */
 enum status server_stop(struct server *s, bool (*hurry)(void)) must_use;
 /* After server_stop, or when server_start failed. NULL is fine. */

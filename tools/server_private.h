@@ -69,8 +69,8 @@ struct server {
     bool has_archive_thread, has_loader_thread;
 };
 
-/* server_shard.c: one shard's directory, view, log, archive, loader, links and role. Its threads have been
- * initialised. */
+/* server_shard.c: one shard's directory, view, log, archive, loader, links and role. Its threads
+ * have been initialised. */
 enum status server_open_shard(struct server *s, uint32_t shard) must_use;
 void server_close_shard(struct server *s, uint32_t shard);
 
