@@ -20,7 +20,9 @@ SEQUENCER_SRC += sequencer/access.c sequencer/history.c sequencer/document.c seq
                  sequencer/shard_document.c sequencer/shard_ops.c sequencer/shard_merge.c sequencer/shard_join.c \
                  sequencer/shard_catchup.c sequencer/shard_session.c sequencer/shard_presence.c sequencer/shard_create.c \
                  sequencer/shard_calls.c sequencer/shard_changes.c sequencer/loader.c sequencer/loader_content.c sequencer/loader_list.c
-GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/token_base64.c
+GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c \
+                 gateway/slab.c gateway/loop.c gateway/loop_open.c gateway/conn.c gateway/conn_http.c gateway/conn_ws.c gateway/conn_tls.c \
+                 gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/token_base64.c
 GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.c gateway/reply.c gateway/batch.c gateway/uplink.c \
                  gateway/fanout.c gateway/native.c gateway/native_in.c gateway/native_out.c gateway/rest_route.c gateway/rest_body.c \
                  gateway/rest_open.c gateway/rest.c gateway/rest_answer.c gateway/rest_list.c gateway/metrics.c gateway/static.c \
@@ -33,6 +35,7 @@ PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson rope log disk token
 UNIT_TESTS    += wheel cursor uplink fanout
+UNIT_TESTS    += access accept history documents merge
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
@@ -198,5 +201,8 @@ clean: ## removes what was built
 .PHONY: help
 help: ## lists the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(BUILD)/ws-echo: $(OUT)/tests/ws_echo.o $(ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -274,6 +274,11 @@ size_t tls_take(struct tls *t, void *cipher, size_t bytes)
     return queue_take(&t->tx, cipher, bytes);
 }
 
+size_t tls_cipher_bytes(const struct tls *t)
+{
+    return t->tx.n - t->tx.at;
+}
+
 bool tls_is_up(const struct tls *t)
 {
     return SSL_is_init_finished(t->ssl);

@@ -29,6 +29,7 @@ enum status tls_feed(struct tls *t, struct bytes cipher) must_use;
 size_t tls_read(struct tls *t, void *plain, size_t bytes); /* plaintext received */
 enum status tls_write(struct tls *t, struct bytes plain) must_use;
 size_t tls_take(struct tls *t, void *cipher, size_t bytes); /* ciphertext to send */
+size_t tls_cipher_bytes(const struct tls *t);               /* how much of it there is */
 bool tls_is_up(const struct tls *t);
 /* The peer said goodbye, or the session broke (also inside tls_read): nothing more will come. */
 bool tls_is_over(const struct tls *t);

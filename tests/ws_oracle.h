@@ -134,10 +134,11 @@ static void wslay_on_msg(wslay_event_context_ptr ctx, const struct wslay_event_o
 }
 
 /*
- * wslay judges a header only once it has the whole of it and a byte of the payload; we judge each
- * part as it comes. So streams are compared with ORACLE_PAD zeroes behind them.
+ * wslay judges a header only once it has the whole of it and a byte of the payload, and the reason
+ * of a close as it comes; we judge each part of a header as it comes, and a control frame whole. So
+ * streams are compared with enough zeroes behind them to end what is under way.
  */
-#define ORACLE_PAD 16u
+#define ORACLE_PAD 160u
 
 static struct trace trace_wslay(struct bytes in)
 {
