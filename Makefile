@@ -33,7 +33,7 @@ TOOLS_SRC     := tools/main.c tools/options.c tools/serve.c tools/config.c tools
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
-UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson rope log disk token
+UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope log disk token
 UNIT_TESTS    += wheel cursor uplink fanout
 UNIT_TESTS    += access accept history documents merge
 UNIT_LIBS_http := -lhttp_parser

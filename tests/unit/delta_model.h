@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MODEL_UNITS_MAX 20000u
+#define MODEL_UNITS_MAX 300000u
 #define MODEL_KEYS      4u
-#define MODEL_EMBED     0x10000u /* `what` of an embed: this and its number */
+/* One insert: 16384 characters of at most 11 bytes (a family is one here). */
+#define MODEL_TEXT_BYTES_MAX (16384u * 11)
+#define MODEL_EMBED          0x10000u /* `what` of an embed: this and its number */
 /* A style: two bits a key. 0: not there, 1 and 2: values, 3: null. */
 #define MODEL_STYLES 256u
 
@@ -28,12 +30,21 @@ struct model {
     struct model_unit unit[MODEL_UNITS_MAX];
 };
 
+/* Numbers from a seed, or from bytes that a fuzzer chose (then 0 when they are used up). */
 struct model_rng {
     uint64_t s;
+    const uint8_t *p;
+    const uint8_t *end;
 };
 
 static inline uint32_t model_random(struct model_rng *r, uint32_t below)
 {
+    if (r->p) {
+        uint32_t v = r->p < r->end ? *r->p++ : 0;
+        if (below > 256)
+            v = v << 8 | (r->p < r->end ? *r->p++ : 0);
+        return v % below;
+    }
     r->s += 0x9e3779b97f4a7c15ull;
     uint64_t z = r->s;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -202,7 +213,8 @@ static inline bool model_apply(struct model *m, struct bytes op)
     }
     for (; at < m->n; at++)
         model_add(&out, m->unit[at].what, m->unit[at].style);
-    *m = out;
+    m->n = out.n;
+    memcpy(m->unit, out.unit, out.n * sizeof out.unit[0]);
     return r.r.ok;
 }
 
@@ -248,7 +260,7 @@ static inline uint32_t model_random_style(struct model_rng *rng, bool with_null)
 static inline void model_push_insert(struct op_writer *w, struct model_rng *rng,
                                      const struct model_taste *t, uint32_t style)
 {
-    static uint8_t text[MODEL_UNITS_MAX * 4];
+    static uint8_t text[MODEL_TEXT_BYTES_MAX];
     uint8_t block[256];
     char json[32];
     struct bytes attrs = model_block(style, block);

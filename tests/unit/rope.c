@@ -36,6 +36,8 @@ static const struct storm storms[] = {
     {"rich", {true, 4, 8, 60, 10}, 4000, 3000},
     {"rich many", {true, 40, 4, 20, 30}, 1500, 5000},
     {"rich large", {true, 4, 500, 2000, 5}, 800, 12000},
+    {"tall", {false, 3, 16000, 20000, 2}, 150, 200000},
+    {"tall and rich", {true, 6, 4000, 30000, 2}, 250, 150000},
 };
 
 static struct bytes storm_op(const struct storm *s, struct model_rng *rng)
@@ -59,7 +61,7 @@ static void run_storm(const struct storm *s, uint64_t seed)
 {
     struct pool pool;
     struct rope r;
-    struct model_rng rng = {seed};
+    struct model_rng rng = {.s = seed};
     cr_assert_eq(pool_init(&pool, 64u << 20), STATUS_OK);
     rope_init(&r, &pool);
     doc.n = 0;
@@ -88,4 +90,194 @@ Test(rope, follows_the_model_through_storms_of_random_ops)
 {
     for (size_t i = 0; i < sizeof storms / sizeof storms[0]; i++)
         run_storm(&storms[i], 7 * i + 1);
+}
+
+/* ---- all or nothing ---- */
+
+static struct bytes random_content(struct model_rng *rng, uint32_t n, const struct model_taste *t)
+{
+    doc.n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        model_apply(&doc, model_random_op(&doc, rng, t, buf_op, sizeof buf_op));
+    return model_content(&doc, buf_op, sizeof buf_op);
+}
+
+/* As storms do, but with so little memory that many ops fail; each leaves the content as it was. */
+Test(rope, is_unchanged_by_an_op_for_which_memory_runs_out)
+{
+    static const struct model_taste taste = {true, 30, 300, 4000, 10};
+    uint32_t n_failed = 0, n_done = 0;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        struct pool pool;
+        struct rope r;
+        struct model_rng rng = {.s = seed};
+        cr_assert_eq(pool_init(&pool, (5 + seed % 12) * POOL_PAGE_BYTES), STATUS_OK);
+        rope_init(&r, &pool);
+        doc.n = 0;
+        for (uint32_t i = 0; i < 200; i++) {
+            struct bytes op = model_random_op(&doc, &rng, &taste, buf_op, sizeof buf_op);
+            enum status s = rope_apply(&r, op, &no_limits);
+            cr_assert(s == STATUS_OK || s == STATUS_NO_MEMORY);
+            if (s == STATUS_OK)
+                cr_assert(model_apply(&doc, op));
+            n_failed += s == STATUS_NO_MEMORY;
+            n_done += s == STATUS_OK;
+            assert_equal_content(&r, &doc);
+        }
+        rope_fini(&r);
+        cr_assert_eq(pool.used_bytes, 0);
+        pool_fini(&pool);
+    }
+    cr_assert_gt(n_failed, 500);
+    cr_assert_gt(n_done, 500);
+}
+
+Test(rope, refuses_what_reaches_past_the_end_or_cuts_a_pair)
+{
+    static const struct model_taste taste = {true, 8, 20, 60, 50};
+    struct pool pool;
+    struct rope r;
+    uint32_t n_refused = 0;
+    cr_assert_eq(pool_init(&pool, 64u << 20), STATUS_OK);
+    for (uint64_t seed = 1; seed < 400; seed++) {
+        struct model_rng rng = {.s = seed};
+        rope_init(&r, &pool);
+        struct bytes content = random_content(&rng, 1 + (uint32_t)seed % 90, &taste);
+        cr_assert_eq(rope_load(&r, content, &no_limits), STATUS_OK);
+        for (uint32_t i = 0; i < 30; i++) { /* made for no document in particular */
+            struct op_writer w;
+            struct bytes op = {NULL, 0};
+            uint8_t block[256];
+            op_writer_init(&w, buf_op, sizeof buf_op);
+            op_push_retain(&w, model_random(&rng, (uint32_t)doc.n + 2), (struct bytes){NULL, 0});
+            uint32_t n = 1 + model_random(&rng, 6);
+            if (i % 3 == 0)
+                op_push_insert(&w, BYTES_LIT("x"), 1, (struct bytes){NULL, 0});
+            if (i % 3 == 1)
+                op_push_retain(&w, n, model_block(1, block));
+            else
+                op_push_delete(&w, n * (i % 3));
+            cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+            enum status want = model_apply(&doc, op) ? STATUS_OK : STATUS_OP_INVALID;
+            cr_assert_eq(rope_apply(&r, op, &no_limits), want);
+            n_refused += want != STATUS_OK;
+            assert_equal_content(&r, &doc);
+        }
+        rope_fini(&r);
+    }
+    cr_assert_gt(n_refused, 1000);
+    pool_fini(&pool);
+}
+
+Test(rope, grows_to_its_limits_and_not_past_them)
+{
+    struct pool pool;
+    struct rope r;
+    struct rope_limits limits = {.units_max = 100, .bytes_max = 1000};
+    struct bytes got;
+    cr_assert_eq(pool_init(&pool, 64u << 20), STATUS_OK);
+    rope_init(&r, &pool);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x01\x01x"), &limits), STATUS_OK);
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x01\x01x"), &limits), STATUS_TOO_LARGE);
+    /* one for one is no growth */
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x01\x01y\x03\x01"), &limits), STATUS_OK);
+    limits.units_max = 10; /* what stands past a limit may shrink */
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x03\x05"), &limits), STATUS_OK);
+    limits = (struct rope_limits){1000, r.n_bytes + 1};
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x02\x02xy"), &limits), STATUS_TOO_LARGE);
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x01\x01x"), &limits), STATUS_OK);
+    cr_assert_eq(rope_emit(&r, buf_got, sizeof buf_got, &got), STATUS_OK);
+    cr_assert_eq(got.n, 3 + 96);
+    rope_fini(&r);
+    cr_assert_eq(rope_load(&r, got, &(struct rope_limits){96, got.n}), STATUS_OK);
+    rope_fini(&r);
+    cr_assert_eq(rope_load(&r, got, &(struct rope_limits){95, got.n}), STATUS_TOO_LARGE);
+    cr_assert_eq(rope_load(&r, got, &(struct rope_limits){96, got.n - 1}), STATUS_TOO_LARGE);
+    cr_assert_eq(pool.used_bytes, 0);
+    pool_fini(&pool);
+}
+
+/* ---- cost ---- */
+
+static void type_text(struct rope *r, struct model_rng *rng, uint32_t n_words)
+{
+    for (uint32_t i = 0; i < n_words; i++) {
+        uint64_t pos = model_random(rng, (uint32_t)r->n_u16 + 1);
+        for (uint32_t k = 0; k < 5; k++) {
+            struct op_writer w;
+            struct bytes op = {NULL, 0};
+            op_writer_init(&w, buf_op, sizeof buf_op);
+            op_push_retain(&w, pos + k, (struct bytes){NULL, 0});
+            op_push_insert(&w, BYTES_LIT("w"), 1, (struct bytes){NULL, 0});
+            cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+            cr_assert_eq(rope_apply(r, op, &no_limits), STATUS_OK);
+        }
+    }
+}
+
+Test(rope, costs_at_most_twice_its_plain_text_and_1_KB)
+{
+    struct pool pool;
+    struct rope r, copy;
+    struct bytes content;
+    struct model_rng rng = {.s = 3};
+    cr_assert_eq(pool_init(&pool, 64u << 20), STATUS_OK);
+    rope_init(&r, &pool);
+    rope_init(&copy, &pool);
+    for (uint32_t words = 1; words <= 16384; words *= 2) {
+        type_text(&r, &rng, words);
+        cr_assert_leq(r.mem_bytes, 2 * r.text_bytes + 1024);
+        cr_assert_eq(rope_emit(&r, buf_got, sizeof buf_got, &content), STATUS_OK);
+        cr_assert_eq(rope_load(&copy, content, &no_limits), STATUS_OK);
+        cr_assert_leq(copy.mem_bytes, copy.text_bytes + copy.text_bytes / 8 + 1024);
+        rope_fini(&copy);
+    }
+    rope_check(&r);
+    while (r.n_u16 > 10) { /* and on the way down, from anywhere */
+        struct op_writer w;
+        struct bytes op = {NULL, 0};
+        op_writer_init(&w, buf_op, sizeof buf_op);
+        op_push_retain(&w, model_random(&rng, (uint32_t)r.n_u16 - 9), (struct bytes){NULL, 0});
+        op_push_delete(&w, 9);
+        cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+        cr_assert_eq(rope_apply(&r, op, &no_limits), STATUS_OK);
+        cr_assert_leq(r.mem_bytes, 3 * r.text_bytes + 1024);
+    }
+    rope_check(&r);
+    rope_fini(&r);
+    pool_fini(&pool);
+}
+
+Test(rope, holds_64_MB)
+{
+    struct pool pool;
+    struct rope r;
+    uint8_t retain[16];
+    cr_assert_eq(pool_init(&pool, 256u << 20), STATUS_OK);
+    rope_init(&r, &pool);
+    memset(buf_op, 'a', sizeof buf_op);
+    struct op_writer w;
+    struct bytes op = {NULL, 0};
+    static uint8_t text[1u << 20];
+    memset(text, 'a', sizeof text);
+    op_writer_init(&w, buf_op, sizeof buf_op);
+    op_push_insert(&w, bytes_of(text, sizeof text), sizeof text, (struct bytes){NULL, 0});
+    cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+    for (int i = 0; i < 64; i++)
+        cr_assert_eq(rope_apply(&r, op, &no_limits), STATUS_OK);
+    cr_assert_eq(r.n_u16, 64u << 20);
+    cr_assert_leq(r.mem_bytes, 2 * r.text_bytes);
+    struct model_rng rng = {.s = 9};
+    for (int i = 0; i < 2000; i++) {
+        struct writer o = writer_of(retain, sizeof retain);
+        write_u8(&o, OP_RETAIN);
+        write_varint(&o, 1 + model_random(&rng, 60u << 20));
+        write_bytes(&o, i % 2 ? BYTES_LIT("\x01\x01\x01y") : BYTES_LIT("\x03\x20"));
+        cr_assert_eq(rope_apply(&r, writer_bytes(&o), &no_limits), STATUS_OK);
+    }
+    rope_check(&r);
+    rope_fini(&r);
+    cr_assert_eq(pool.used_bytes, 0);
+    pool_fini(&pool);
 }
