@@ -259,7 +259,7 @@ class Editor {
         this.lastTypedMs = 0;
         this.client.edit(op);
         this.#replace(op);
-        const change = op[0] > 0 ? op[0] : 0;
+        const change = typeof op[0] === 'number' ? Math.max(op[0], 0) : 0;
         const inserted = op.find((part) => typeof part === 'string') || '';
         this.area.setSelectionRange(change + inserted.length, change + inserted.length);
         this.#draw();

@@ -6,7 +6,10 @@
  * it, no retain at the end. Pure functions; nothing is changed in place but by push().
  */
 
+// Text like "7" or "-3" compares as a number: ask for the type first.
 const isInsert = (part) => typeof part === 'string';
+const isRetain = (part) => typeof part === 'number' && part > 0;
+const isDelete = (part) => typeof part === 'number' && part < 0;
 const partLength = (part) => (isInsert(part) ? part.length : Math.abs(part));
 
 /** Appends a component in normal form. */
@@ -14,9 +17,9 @@ export function push(op, part) {
     if (partLength(part) === 0) return op;
     let at = op.length;
     // An insert goes before the delete that it stands next to: both orders mean the same.
-    if (isInsert(part) && at > 0 && op[at - 1] < 0) at--;
+    if (isInsert(part) && at > 0 && isDelete(op[at - 1])) at--;
     const last = op[at - 1];
-    if (at > 0 && isInsert(last) === isInsert(part) && (isInsert(part) || last > 0 === part > 0)) {
+    if (at > 0 && isInsert(last) === isInsert(part) && isRetain(last) === isRetain(part)) {
         op[at - 1] = last + part;
     } else {
         op.splice(at, 0, part);
@@ -25,7 +28,7 @@ export function push(op, part) {
 }
 
 function chop(op) {
-    if (op[op.length - 1] > 0) op.pop();
+    if (isRetain(op[op.length - 1])) op.pop();
     return op;
 }
 
@@ -68,13 +71,13 @@ export function compose(a, b) {
     while (left.more || right.more) {
         if (isInsert(right.part)) {
             push(out, right.next());
-        } else if (left.part < 0) {
+        } else if (isDelete(left.part)) {
             push(out, left.next());
         } else {
             const n = Math.min(left.left, right.left);
             const was = left.next(n);
             const is = right.next(n);
-            if (is > 0) push(out, was);
+            if (isRetain(is)) push(out, was);
             else if (!isInsert(was)) push(out, is);
         }
     }
@@ -93,7 +96,7 @@ export function transform(a, b, aFirst) {
             push(out, op.next());
         } else {
             const n = Math.min(past.left, op.left);
-            const gone = past.next(n) < 0;
+            const gone = isDelete(past.next(n));
             const part = op.next(n);
             if (!gone) push(out, part);
         }
@@ -170,7 +173,7 @@ export function positionBefore(op, pos) {
 
 /** The protocol's JSON of an operation (protocol section 2), without client_id, seq and version. */
 export function toWire(op) {
-    const [head, at] = op[0] > 0 ? [op[0], 1] : [0, 0];
+    const [head, at] = isRetain(op[0]) ? [op[0], 1] : [0, 0];
     if (op.length === at + 1) {
         const part = op[at];
         if (isInsert(part)) return { type: 'insert', pos: head, str: part };
@@ -178,7 +181,7 @@ export function toWire(op) {
     }
     const ops = op.map((part) => {
         if (isInsert(part)) return { insert: part };
-        return part > 0 ? { retain: part } : { delete: -part };
+        return isRetain(part) ? { retain: part } : { delete: -part };
     });
     return { type: 'delta', ops };
 }
@@ -193,7 +196,7 @@ export function fromWire(json) {
         if (typeof part.insert === 'string') push(out, part.insert);
         else if (part.retain > 0) push(out, part.retain);
         else if (part.delete > 0) push(out, -part.delete);
-        else throw new TypeError('no component of a plain text');
+        else throw new TypeError(`no component of a plain text: ${JSON.stringify(json)}`);
     }
     return chop(out);
 }

@@ -91,7 +91,7 @@ export const ATTRIBUTES = [
     { bold: true }, { bold: null }, { italic: true, bold: null }, { color: '#c0ffee' }, { color: null },
     { link: 'https://example.org/?q="ä"' }, { header: 2 }, { bold: true, size: 1.5 },
 ];
-const PIECES = ['a', 'b ', '\n', 'xyz', 'é', 'e\u0301', '\u{1f600}', '\u{1f468}\u200d\u{1f469}\u200d\u{1f467}', 'नि', '\u{1f1e9}\u{1f1ea}', '"\\', '\u0001', '日本'];
+const PIECES = ['a', 'b ', '7', '-3 ', '\n', 'xyz', 'é', 'e\u0301', '\u{1f600}', '\u{1f468}\u200d\u{1f469}\u200d\u{1f467}', 'नि', '\u{1f1e9}\u{1f1ea}', '"\\', '\u0001', '日本'];
 const EMBEDS = [{ image: 'https://example.org/i.png' }, { formula: 'e=mc^2' }, { mention: { id: 7, name: 'Zoë' } }];
 
 /** Units at which an op may cut `content`: not inside a surrogate pair. */

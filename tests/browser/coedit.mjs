@@ -67,7 +67,7 @@ await step('Ann makes a text and shares it with Bob, who opens its address', asy
     assert.equal(await ann.inputValue('#doc-title'), 'Our plan \u{1f331}');
     await ann.fill('#share-with', 'Bob');
     await ann.press('#share-with', 'Enter');
-    await ann.waitForFunction(() => document.getElementById('notice').textContent.includes('Bob can edit'));
+    await until('Ann is told', () => ann.evaluate(() => document.getElementById('notice').textContent.includes('Bob can edit')));
     await bob.goto(ann.url());
     await isLive(bob);
 });
@@ -83,8 +83,9 @@ await step('what one types the other sees, emoji and line breaks too', async () 
 });
 
 await step('each sees the other\u2019s cursor with his name', async () => {
-    await ann.waitForSelector('#mirror .caret[data-name=Bob]');
-    await bob.waitForSelector('#mirror .caret[data-name=Ann]');
+    // A caret has no width: it is there, though not "visible".
+    await ann.waitForSelector('#mirror .caret[data-name=Bob]', { state: 'attached' });
+    await bob.waitForSelector('#mirror .caret[data-name=Ann]', { state: 'attached' });
     // Ann's caret stands at the end of the text, behind "second line".
     const before = await bob.evaluate(() => {
         const caret = document.querySelector('#mirror .caret');
@@ -136,7 +137,7 @@ await step('undo takes back one\u2019s own edit alone', async () => {
 
 await step('a selection is tinted for the other', async () => {
     await ann.evaluate(() => { const t = document.getElementById('text'); t.focus(); t.setSelectionRange(0, 3); });
-    await bob.waitForFunction(() => document.querySelector('#mirror mark')?.textContent === 'Bob');
+    await until('Bob sees it', () => bob.evaluate(() => document.querySelector('#mirror mark')?.textContent === 'Bob'));
 });
 
 if (process.env.SCREENSHOT) await bob.screenshot({ path: process.env.SCREENSHOT });
@@ -169,7 +170,7 @@ await step('a reload finds the text and the same identity', async () => {
 await step('a title that one changes is seen by the other', async () => {
     await ann.fill('#doc-title', 'A better plan');
     await ann.press('#doc-title', 'Tab');
-    await bob.waitForFunction(() => document.getElementById('doc-title').value === 'A better plan');
+    await until('Bob sees it', async () => (await bob.inputValue('#doc-title')) === 'A better plan');
 });
 
 await step('the list shows the text; a name that has no role sees that there is none', async () => {
