@@ -13,7 +13,8 @@ TIMEOUT  ?= timeout
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
 NET_SRC       := net/ring.c net/link.c net/message.c net/op.c net/op_attrs.c
 STORE_SRC     := store/record.c store/segment.c store/log.c store/log_files.c store/log_recover.c store/log_walk.c store/log_cursor.c \
-                 store/disk_uring.c store/disk_uring_dir.c
+                 store/disk_uring.c store/disk_uring_dir.c store/view.c store/view_read.c store/view_apply.c store/view_write.c \
+                 store/view_run.c store/view_doc.c store/archive.c
 SEQUENCER_SRC := sequencer/transform.c sequencer/rope.c sequencer/rope_edit.c sequencer/rope_walk.c sequencer/rope_tree.c sequencer/rope_leaf.c sequencer/rope_attrs.c sequencer/rope_check.c
 SEQUENCER_SRC += sequencer/access.c sequencer/history.c sequencer/document.c sequencer/session.c sequencer/cache.c sequencer/accept.c \
                  sequencer/merge.c sequencer/outbox.c sequencer/shard.c sequencer/shard_out.c sequencer/shard_request.c \
