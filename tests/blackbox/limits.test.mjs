@@ -1,7 +1,7 @@
 /* Protocol section 3: limits, slow readers, expiry. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Server, assertError, assertProblem, nowS, sleep, until } from './harness.mjs';
+import { HandshakeError, Server, assertError, assertProblem, nowS, run, sleep, until } from './harness.mjs';
 import { RawWebSocket } from './raw.mjs';
 
 let server;
@@ -65,6 +65,51 @@ describe('rate limits', () => {
         await until('the flood is over', async () => (await server.getDoc('ann', id)).version === 1);
         flood.ws.terminate();
         await other.close();
+    });
+});
+
+describe('configured limits', () => {
+    test('message-bytes, op-components and document-units are told in welcome and hold', async () => {
+        const own = await Server.start({ args: ['--message-bytes', '2000', '--op-components', '3', '--document-units', '20'] });
+        const { id } = await own.createDoc('ann', { content: '0123456789' });
+        const socket = await own.join(id, { as: 'ann' });
+        assert.deepEqual(socket.welcome.limits, { message_bytes: 2000, op_components: 3, document_units: 20 });
+        assertError(await socket.op({ type: 'delta', ops: [{ insert: 'a' }, { retain: 1 }, { insert: 'b' }, { retain: 1 }, { delete: 1 }], seq: 1, version: 0 }), 'too_large', { seq: 1 });
+        assertError(await socket.op(insert(0, 'x'.repeat(11), { seq: 1, version: 0 })), 'too_large', { seq: 1 });
+        assert.equal((await socket.op(insert(0, 'x'.repeat(10), { seq: 1, version: 0 }))).type, 'ack');
+        assertProblem(await own.call('POST', '/docs', { as: 'ann', body: { content: 'x'.repeat(21) } }), 413, 'too_large');
+        socket.send(`{"type":"ping","x":"${'x'.repeat(2000)}"}`);
+        assert.equal(await socket.closeOf(), 1009);
+        await own.end();
+    });
+
+    test('past --connections a handshake is answered with 429, and there is room again after one left', async () => {
+        const own = await Server.start({ args: ['--connections', '4'] });
+        const { id } = await own.createDoc('ann');
+        own.agent.destroy();
+        const sockets = [];
+        let refusal = null;
+        for (let i = 0; i < 6 && !refusal; i++) {
+            try {
+                sockets.push(await own.join(id, { as: 'ann' }));
+            } catch (error) {
+                refusal = error;
+            }
+        }
+        assert.ok(refusal instanceof HandshakeError, `${refusal}`);
+        assert.equal(refusal.status, 429);
+        assert.ok(sockets.length >= 2 && sockets.length <= 4, `${sockets.length}`);
+        await sockets.pop().close();
+        const again = await until('there is room', () => own.join(id, { as: 'ann' }).catch(() => null));
+        await again.close();
+        await own.end();
+    });
+
+    test('--jwt-leeway 0 takes no expired token, and more than 60 is refused', async () => {
+        const own = await Server.start({ args: ['--jwt-leeway', '0'] });
+        assert.equal((await own.call('GET', '/docs', { token: own.token('ann', { exp: nowS() - 2 }) })).status, 401);
+        await own.end();
+        assert.equal((await run(['serve', '--data', '/nowhere/x', '--listen', '127.0.0.1:0', '--dev', '--jwt-leeway', '61'])).code, 2);
     });
 });
 
