@@ -62,7 +62,7 @@ struct reader {
 
 static inline struct reader reader_of(struct bytes b)
 {
-    return (struct reader){b.p, b.p + b.n, true};
+    return (struct reader){b.p, b.n ? b.p + b.n : b.p, true}; /* NULL + 0 is undefined in C */
 }
 
 static inline size_t reader_left(const struct reader *r)
