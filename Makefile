@@ -35,7 +35,7 @@ TOOLS_SRC     := tools/main.c tools/options.c tools/serve.c tools/config.c tools
 PERF_PROGRAMS :=
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope log disk token
-UNIT_TESTS    += wheel cursor uplink fanout
+UNIT_TESTS    += wheel cursor uplink fanout gateway rest
 UNIT_TESTS    += access accept history documents merge
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay

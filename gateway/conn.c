@@ -259,8 +259,8 @@ static void resume(struct conn *c)
     }
     if (c->in.n) {
         run_held(c);
-    } else if (c->has_ended && c->state == CONN_HEAD) {
-        conn_end(c);
+    } else if (c->has_ended && (c->state == CONN_HEAD || c->state == CONN_WS)) {
+        conn_end(c); /* nobody is there to say more: also after an upgrade that took its time */
     }
     if (c->state != CONN_ENDING)
         conn_update_pause(c);

@@ -140,10 +140,11 @@ static bool all_are_ready(const struct counters *c)
 
 bool gateway_is_ready(const struct gateway *g)
 {
+    if (atomic_load_explicit(&g->draining, memory_order_relaxed))
+        return false;
     if (g->o.n_shards == 0)
         return all_are_ready(g->o.counters);
-    uint64_t all = g->o.n_shards == 64 ? UINT64_MAX : (1ull << g->o.n_shards) - 1;
-    return g->ready_shards == all && !atomic_load_explicit(&g->draining, memory_order_relaxed);
+    return g->ready_shards == (g->o.n_shards == 64 ? UINT64_MAX : (1ull << g->o.n_shards) - 1);
 }
 
 /* xoroshiro128+ (Blackman, Vigna). */
