@@ -42,7 +42,7 @@ UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
 THREAD_TESTS  := ring_threads
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
-FUZZ_TARGETS  := ws http json opjson token
+FUZZ_TARGETS  := ws http json opjson token op_cursor transform rope
 FUZZ_LIBS_ws   := -lwslay
 
 # --- flags ----------------------------------------------------------------------------------------------------

@@ -163,8 +163,9 @@ static uint64_t cut_cost(const struct rope *r, uint64_t pos)
     check(rope_leaf_find(path.leaf, path.at_u16, &spot));
     if (path.leaf->n_runs == 0)
         return 0;
-    uint32_t attrs = rope_leaf_run(path.leaf, spot.run)->attrs;
-    return attrs & ROPE_EMBED ? 0 : rope_run_cost(r, attrs, NULL);
+    const struct rope_run *run = rope_leaf_run(path.leaf, spot.run);
+    bool is_inside = spot.run_u16 && spot.run_u16 < run->n_u16;
+    return is_inside ? rope_run_cost(r, run->attrs, NULL) : 0;
 }
 
 static enum status prepare_insert(struct edit *e, const struct op_part *part, uint64_t pos,

@@ -293,8 +293,6 @@ static void erase_runs(struct rope *r, struct rope_leaf *leaf, const struct rope
         n_u16 -= u16;
         in_u16 = in_bytes = 0;
     }
-    if (leaf->n_runs == 0)
-        r->run_bytes -= COMPONENT_BYTES;
     uint32_t first = from->run ? from->run - 1 : 0;
     merge_runs(r, leaf, first, i + 1);
 }

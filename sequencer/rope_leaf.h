@@ -102,6 +102,7 @@ bool rope_leaf_find(const struct rope_leaf *leaf, uint32_t u16, struct rope_spot
  * plain text in a plain leaf, ROPE_LEAF_RUNS_MORE. */
 void rope_leaf_insert(struct rope *r, struct rope_leaf *leaf, const struct rope_spot *spot,
                       struct bytes text, uint32_t n_u16, uint32_t attrs);
+/* Not all of it: rope_leaf_clear does that. */
 void rope_leaf_erase(struct rope *r, struct rope_leaf *leaf, const struct rope_spot *from,
                      const struct rope_spot *to, uint32_t n_u16);
 /* Each run between becomes what `restyle` says of its attributes. Needs ROPE_LEAF_RUNS_MORE unless

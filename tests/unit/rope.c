@@ -1,5 +1,6 @@
 /* Ropes against the model of tests/unit/delta_model.h, with every invariant after every step. */
 #include "sequencer/rope.h"
+#include "net/limits.h"
 #include "sequencer/transform.h"
 #include "tests/unit/delta_model.h"
 
@@ -194,6 +195,48 @@ Test(rope, grows_to_its_limits_and_not_past_them)
     rope_fini(&r);
     cr_assert_eq(rope_load(&r, got, &(struct rope_limits){95, got.n}), STATUS_TOO_LARGE);
     cr_assert_eq(rope_load(&r, got, &(struct rope_limits){96, got.n - 1}), STATUS_TOO_LARGE);
+    cr_assert_eq(pool.used_bytes, 0);
+    pool_fini(&pool);
+}
+
+/* A retain of one unit with attributes first .. first + n - 1, each with a value of some length. */
+static struct bytes long_style(uint32_t first, uint32_t n, size_t value_bytes)
+{
+    static uint8_t block[1u << 18], value[2048];
+    struct writer b = writer_of(block, sizeof block);
+    struct op_writer w;
+    struct bytes op = {NULL, 0};
+    memset(value, '1', sizeof value);
+    for (uint32_t i = first; i < first + n; i++) {
+        uint8_t key[2] = {(uint8_t)('a' + i / 26), (uint8_t)('a' + i % 26)};
+        write_str(&b, bytes_of(key, 2));
+        write_str(&b, bytes_of(value, value_bytes));
+    }
+    op_writer_init(&w, buf_op, sizeof buf_op);
+    op_push_retain(&w, 1, writer_bytes(&b));
+    cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+    return op;
+}
+
+Test(rope, holds_long_attributes_up_to_the_limits)
+{
+    struct pool pool;
+    struct rope r;
+    struct rope_limits limits = {1000, 200000};
+    cr_assert_eq(pool_init(&pool, 64u << 20), STATUS_OK);
+    rope_init(&r, &pool);
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x03\x03xyz"), &limits), STATUS_OK);
+    for (uint32_t i = 0; i < LIMIT_ATTR_PAIRS; i++)
+        cr_assert_eq(rope_apply(&r, long_style(i, 1, 1000), &limits), STATUS_OK);
+    cr_assert_geq(r.n_bytes, LIMIT_ATTR_PAIRS * 1000u);
+    cr_assert_eq(rope_apply(&r, long_style(LIMIT_ATTR_PAIRS, 1, 1), &limits), STATUS_TOO_LARGE);
+    /* one pair more, but one for another: */
+    cr_assert_eq(rope_apply(&r, long_style(5, 1, 900), &limits), STATUS_OK);
+    cr_assert_eq(rope_apply(&r, long_style(0, 120, 1800), &limits), STATUS_TOO_LARGE);
+    /* text inside a run with long attributes cuts it: what that repeats counts too */
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x00\x01\x01\x01\x01i"), &limits), STATUS_OK);
+    rope_check(&r);
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x03\x04"), &limits), STATUS_OK);
     cr_assert_eq(pool.used_bytes, 0);
     pool_fini(&pool);
 }
