@@ -108,7 +108,6 @@ static bool disconnected(struct replay_run *run, struct replay_conn *c, uint64_t
     }
     if (a->retry_ns < now_ns + RECONNECT_NS)
         a->retry_ns = now_ns + RECONNECT_NS;
-    run->n_reconnects++;
     return true;
 }
 
@@ -149,8 +148,10 @@ static bool on_event(struct replay_run *run, struct replay_conn *c)
     while (a->ws.fd >= 0 && (next = wsclient_next(&a->ws, &text)) == STATUS_OK)
         if (!replay_agent_take(a, text, now_ns))
             return false;
-    if (a->state == REPLAY_LIVE)
+    if (a->state == REPLAY_LIVE && c->down_since_ns) {
         c->down_since_ns = 0;
+        run->n_reconnects++;
+    }
     if (a->ws.fd < 0 || s != STATUS_OK || next != STATUS_END)
         return disconnected(run, c, now_ns);
     watch(run, c);
@@ -229,15 +230,19 @@ static bool run_loop(struct replay_run *run)
 static void print_figures(const struct replay_run *run)
 {
     double seconds = (double)(run->ended_ns - run->started_ns) / 1e9;
+    uint64_t all = n_acked(run), here = run->latency.n;
+    uint32_t n_clients = run->trace.n_agents * run->n_docs;
     char line[256];
     histogram_line(&run->latency, line, sizeof line);
-    printf("%lu edits acknowledged in %.2f s by %u %s in %u %s: %.0f ops/s",
-           (unsigned long)run->latency.n, seconds, run->trace.n_agents * run->n_docs,
-           run->trace.n_agents * run->n_docs == 1 ? "client" : "clients", run->n_docs,
-           run->n_docs == 1 ? "document" : "documents", (double)run->latency.n / seconds);
+    printf("%lu edits acknowledged in %.2f s by %u %s in %u %s: %.0f ops/s\n", (unsigned long)all,
+           seconds, n_clients, n_clients == 1 ? "client" : "clients", run->n_docs,
+           run->n_docs == 1 ? "document" : "documents", (double)here / seconds);
+    if (all != here)
+        printf("%lu of them over earlier connections, as the server knew\n",
+               (unsigned long)(all - here));
     if (run->n_reconnects)
-        printf(", %u reconnects", run->n_reconnects);
-    printf("\nack latency, from sending: %s\n", line);
+        printf("reconnected %u times\n", run->n_reconnects);
+    printf("ack latency, from sending: %s\n", line);
 }
 
 /* What each person sees at last. */

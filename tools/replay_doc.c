@@ -11,7 +11,7 @@
 
 #define PAGE_ITEMS  500u
 #define PATH_BYTES  1024u
-#define RETRY_US    200000u
+#define RETRY_US    1000000u
 #define TYPE_HEADER "Content-Type: application/json\r\n"
 
 static bool is(struct bytes a, const char *text)
