@@ -47,7 +47,7 @@ static void answer_dev_token(struct gateway *g, struct conn *c, struct bytes sub
     uint8_t buf[TOKEN_BYTES_MAX + 6 * LIMIT_USER_ID_BYTES + 256];
     uint64_t now_s = clock_unix_ms() / 1000;
     struct token_new t = {
-        .sub = name, .name = name, .issued_unix_s = now_s, .expires_unix_s = now_s + DEV_TOKEN_S};
+        .sub = sub, .name = name, .issued_unix_s = now_s, .expires_unix_s = now_s + DEV_TOKEN_S};
     if (token_sign(g->o.dev_secret, false, &t, jwt, sizeof jwt) != STATUS_OK) {
         gateway_respond_status(g, c, STATUS_INTERNAL);
         return;
