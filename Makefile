@@ -34,11 +34,11 @@ TOOLS_SRC     += tools/replay.c tools/replay_doc.c tools/replay_agent.c tools/re
                  tools/wsclient.c tools/histogram.c
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
-PERF_PROGRAMS :=
+PERF_PROGRAMS := calibrate pipeline
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope log disk token
 UNIT_TESTS    += wheel cursor uplink fanout gateway rest
-UNIT_TESTS    += access accept history documents merge
+UNIT_TESTS    += access accept history documents merge shard_ops shard_join shard_calls shard_converge
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
@@ -93,7 +93,8 @@ $(OUT)/libgateway.a:   $(call obj,$(GATEWAY_SRC))
 $(OUT)/lib%.a:
 	@rm -f $@ && ar rcs $@ $^
 
-$(OUT)/penstock: $(call obj,$(TOOLS_SRC)) $(ARCHIVES)
+$(OUT)/libtools.a:     $(call obj,$(filter-out tools/main.c,$(TOOLS_SRC)))
+$(OUT)/penstock: $(call obj,tools/main.c) $(OUT)/libtools.a $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/penstock: $(OUT)/penstock
 	@ln -sf $(VARIANT)/penstock $@
@@ -112,7 +113,7 @@ $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(FUZZ_LIBS_$*) $(LIBS) -o $@
-$(BUILD)/%: $(OUT)/perf/%.o $(ARCHIVES)
+$(BUILD)/%: $(OUT)/perf/%.o $(OUT)/libtools.a $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 # --- set-up -----------------------------------------------------------------------------------------------------

@@ -268,6 +268,8 @@ static unsigned take_input(struct shard *s, uint32_t g)
 static unsigned take_all_input(struct shard *s)
 {
     unsigned n = 0;
+    if (s->ready.first)
+        return 0; /* what came earlier has no room yet: more of it would only be parked */
     for (uint32_t i = 0; i < s->wiring.n_gateways; i++)
         n += take_input(s, (s->next_gateway + i) % s->wiring.n_gateways);
     if (s->wiring.n_gateways)

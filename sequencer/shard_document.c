@@ -254,19 +254,25 @@ static bool evict_one(struct shard *s, struct document *d)
     return true;
 }
 
-/* Takes up to n_max from the oldest end; those in use are moved to the other end. */
+/* Takes up to n_max from the oldest end; those in use are moved to the other end. What only waits
+ * for the view hurries it. */
 static unsigned evict(struct shard *s, unsigned n_max, uint64_t goal_bytes)
 {
     unsigned n = 0;
+    uint64_t need_idx = 0;
     for (unsigned i = 0; i < EVICT_SCAN && n < n_max && s->pool.used_bytes > goal_bytes; i++) {
         struct document *d = s->cache.oldest;
         if (!d)
             break;
-        if (evict_one(s, d))
+        if (evict_one(s, d)) {
             n++;
-        else
-            cache_touch(&s->cache, d);
+            continue;
+        }
+        if (cache_is_idle(d) && d->last_idx > need_idx)
+            need_idx = d->last_idx;
+        cache_touch(&s->cache, d);
     }
+    shard_need(s, need_idx);
     return n;
 }
 

@@ -5,60 +5,55 @@
 /* Headers and lengths around one component's text and attributes are less than this. */
 #define PART_BYTES_MAX 32u
 
-/* An op that is consumed a piece at a time. Behind its end it retains without limit. */
+/* An op that is consumed a piece at a time. Behind its end it retains, more than any op holds. */
 struct feed {
     struct op_reader r;
-    struct op_part part; /* what is left of the component under way */
+    struct op_part part; /* what is left of the component under way; behind the end a retain */
     bool has;
 };
 
 static void feed_next(struct feed *f)
 {
     f->has = op_next(&f->r, &f->part);
+    if (!f->has)
+        f->part = (struct op_part){.kind = OP_RETAIN, .n_u16 = UINT64_MAX};
 }
 
-static struct feed feed_of(struct bytes op)
+static void feed_init(struct feed *f, struct bytes op)
 {
-    struct feed f = {.r = op_reader_of(op)};
-    feed_next(&f);
-    return f;
+    f->r = op_reader_of(op);
+    feed_next(f);
 }
 
 static bool feed_is_insert(const struct feed *f)
 {
-    return f->has && op_part_is_insert(&f->part);
+    return op_part_is_insert(&f->part);
 }
 
-static uint64_t feed_left(const struct feed *f)
+/* Goes on by n_u16 units (at most what is left), where those need not be looked at any more. */
+static void feed_skip(struct feed *f, uint64_t n_u16)
 {
-    return f->has ? f->part.n_u16 : UINT64_MAX;
+    if (!f->has)
+        return;
+    f->part.n_u16 -= n_u16;
+    if (f->part.n_u16 == 0)
+        feed_next(f);
 }
 
-static enum op_kind feed_kind(const struct feed *f)
-{
-    return f->has ? f->part.kind : OP_RETAIN;
-}
-
-/* Takes n_u16 units off the component under way, as `piece`; false where that splits a pair. */
+/* Takes n_u16 units off the insert under way, as `piece`; false where that splits a pair. */
 static bool feed_take(struct feed *f, uint64_t n_u16, struct op_part *piece)
 {
-    if (!f->has) {
-        *piece = (struct op_part){.kind = OP_RETAIN, .n_u16 = n_u16};
-        return true;
-    }
     *piece = f->part;
     if (n_u16 == f->part.n_u16) {
         feed_next(f);
         return true;
     }
-    if (f->part.kind == OP_INSERT) {
-        size_t at = n_u16;
-        bool is_ascii = f->part.n_u16 == f->part.text.n;
-        if (!is_ascii && !utf16_offset(f->part.text, n_u16, &at))
-            return false;
-        piece->text.n = at;
-        f->part.text = bytes_of(f->part.text.p + at, f->part.text.n - at);
-    }
+    size_t at = n_u16;
+    bool is_ascii = f->part.n_u16 == f->part.text.n;
+    if (!is_ascii && !utf16_offset(f->part.text, n_u16, &at))
+        return false;
+    piece->text.n = at;
+    f->part.text = bytes_of(f->part.text.p + at, f->part.text.n - at);
     piece->n_u16 = n_u16;
     f->part.n_u16 -= n_u16;
     return true;
@@ -131,24 +126,22 @@ static void push_transformed_retain(struct op_writer *ow, uint64_t n_u16, struct
 static void transform_base(struct op_writer *ow, struct feed *a, struct feed *b,
                            bool a_has_priority)
 {
-    uint64_t n = min_u64(feed_left(a), feed_left(b));
-    struct op_part pa, pb;
-    /* Neither is an insert, so nothing can be split. */
-    (void)feed_take(a, n, &pa);
-    (void)feed_take(b, n, &pb);
-    if (pa.kind == OP_DELETE)
-        return;
-    if (pb.kind == OP_DELETE)
+    uint64_t n = min_u64(a->part.n_u16, b->part.n_u16);
+    if (a->part.kind == OP_RETAIN && b->part.kind == OP_RETAIN)
+        push_transformed_retain(ow, n, a->part.attrs, b->part.attrs, a_has_priority);
+    else if (a->part.kind == OP_RETAIN)
         op_push_delete(ow, n);
-    else
-        push_transformed_retain(ow, n, pa.attrs, pb.attrs, a_has_priority);
+    feed_skip(a, n);
+    feed_skip(b, n);
 }
 
 enum status op_transform(struct bytes a, struct bytes b, bool a_has_priority, void *buf,
                          size_t buf_bytes, struct bytes *out)
 {
-    struct feed fa = feed_of(a), fb = feed_of(b);
+    struct feed fa, fb;
     struct op_writer ow;
+    feed_init(&fa, a);
+    feed_init(&fb, b);
     op_writer_init(&ow, buf, buf_bytes);
     /* Once b is through, what a still does would only be retained over, and that is chopped. */
     while (fa.has && fb.has) {
@@ -204,29 +197,34 @@ static void push_composed(struct op_writer *ow, struct op_part *piece, struct by
 /* One step over the text between both: a made or retained it, b retains or deletes it. */
 static bool compose_middle(struct op_writer *ow, struct feed *a, struct feed *b)
 {
-    uint64_t n = min_u64(feed_left(a), feed_left(b));
-    struct op_part pa, pb;
-    if (!feed_take(a, n, &pa))
+    uint64_t n = min_u64(a->part.n_u16, b->part.n_u16);
+    struct op_part piece = {.kind = OP_RETAIN, .n_u16 = n, .attrs = a->part.attrs};
+    bool is_made = feed_is_insert(a);
+    if (!is_made)
+        feed_skip(a, n);
+    else if (!feed_take(a, n, &piece))
         return false;
-    (void)feed_take(b, n, &pb);
-    if (pb.kind == OP_RETAIN)
-        push_composed(ow, &pa, pb.attrs);
-    else if (pa.kind == OP_RETAIN)
+    if (b->part.kind == OP_RETAIN)
+        push_composed(ow, &piece, b->part.attrs);
+    else if (!is_made)
         op_push_delete(ow, n);
+    feed_skip(b, n);
     return true;
 }
 
 enum status op_compose(struct bytes a, struct bytes b, void *buf, size_t buf_bytes,
                        struct bytes *out)
 {
-    struct feed fa = feed_of(a), fb = feed_of(b);
+    struct feed fa, fb;
     struct op_writer ow;
+    feed_init(&fa, a);
+    feed_init(&fb, b);
     op_writer_init(&ow, buf, buf_bytes);
     while (fb.has) {
         if (feed_is_insert(&fb)) {
             op_push(&ow, &fb.part);
             feed_next(&fb);
-        } else if (feed_kind(&fa) == OP_DELETE) {
+        } else if (fa.part.kind == OP_DELETE) {
             op_push_delete(&ow, fa.part.n_u16);
             feed_next(&fa);
         } else if (!compose_middle(&ow, &fa, &fb)) {

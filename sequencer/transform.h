@@ -10,9 +10,9 @@
  * compose_bytes_max give a buffer that always suffices. Linear in the bytes of both.
  *
  * Errors: STATUS_OP_INVALID where an input is malformed or compose would cut a surrogate pair in
- * two; STATUS_NO_ROOM where the buffer is too small. A buffer that always suffices may be far larger
- * than the result where long attributes meet many components: a caller with a buffer of a size of
- * its own takes STATUS_NO_ROOM as "too large".
+ * two; STATUS_NO_ROOM where the buffer is too small. A buffer that always suffices may be far
+ * larger than the result where long attributes meet many components: a caller with a buffer of a
+ * size of its own takes STATUS_NO_ROOM as "too large".
  *
  * Pure; any thread. Source: quill-delta 5.1 (protocol section 2). Object-valued retains are refused
  * by the gateway and never occur.
