@@ -15,23 +15,31 @@
 
 /* ---- threads ---- */
 
+static bool are_quiet(const struct pulse *p)
+{
+    const struct server *s = p->server;
+    for (uint32_t i = p->thread_idx; i < s->n_shards; i += s->n_sequencers) {
+        if (!shard_is_quiet(s->shards[i].shard))
+            return false;
+    }
+    return true;
+}
+
 static unsigned poll_pulse(void *self, uint64_t now_ns)
 {
     struct pulse *p = self;
     (void)now_ns;
+    bool has_shards = p->thread_idx != UINT_MAX;
     uint32_t rounds = atomic_load_explicit(&p->rounds, memory_order_relaxed);
     if (rounds < PULSE_ROUNDS) {
+        /* A shard says that it is ready behind its first record on disk: quiet is when it has. */
+        if (has_shards && !are_quiet(p))
+            return 0;
         atomic_store_explicit(&p->rounds, rounds + 1, memory_order_release);
         return 1;
     }
-    if (p->thread_idx == UINT_MAX ||
-        !atomic_load_explicit(&p->server->draining, memory_order_relaxed))
-        return 0;
-    const struct server *s = p->server;
-    uint32_t quiet = 1;
-    for (uint32_t i = p->thread_idx; i < s->n_shards && quiet; i += s->n_sequencers)
-        quiet = shard_is_quiet(s->shards[i].shard);
-    atomic_store_explicit(&p->quiet, quiet, memory_order_release);
+    if (has_shards && atomic_load_explicit(&p->server->draining, memory_order_relaxed))
+        atomic_store_explicit(&p->quiet, are_quiet(p), memory_order_release);
     return 0;
 }
 
@@ -314,8 +322,8 @@ enum status server_start(struct server *s)
         st = start_thread(&s->loader_thread);
     for (uint32_t i = 0; i < s->n_sequencers && st == STATUS_OK; i++)
         st = start_thread(&s->sequencers[i].thread);
-    /* A shard's first round tells the gateways that it is ready, and a gateway's first that it has
-     * heard so: nobody who connects after the ready line is turned away. */
+    /* By then the shards have told the gateways that they are ready, and a gateway hears of it in its
+     * first round: nobody who connects after the ready line is turned away. */
     if (st == STATUS_OK && !wait_until(s, sequencers_run, START_MS_MAX, NULL))
         st = STATUS_UNAVAILABLE;
     for (uint32_t i = 0; i < s->n_gateways && st == STATUS_OK; i++)
