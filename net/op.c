@@ -7,12 +7,37 @@
 
 /* ---- reading ---- */
 
-static bool next_text(struct reader *r, struct op_part *part)
+/* read_varint, at once for the lengths that ops mostly have: below 2^21, and not at the very end. */
+static inline uint64_t next_length(struct reader *r)
 {
-    part->text = read_str(r);
-    if (r->ok && part->text.n == 0)
+    uint32_t v;
+    if (reader_left(r) < sizeof v)
+        return read_varint(r);
+    memcpy(&v, r->p, sizeof v);
+    if (!(v & 0x80)) {
+        r->p += 1;
+        return v & 0x7f;
+    }
+    if (!(v & 0x8000) && (v & 0x7f00)) {
+        r->p += 2;
+        return (v & 0x7f) | (v >> 1 & 0x3f80);
+    }
+    if ((v & 0x8000) && !(v & 0x800000) && (v & 0x7f0000)) {
+        r->p += 3;
+        return (v & 0x7f) | (v >> 1 & 0x3f80) | (v >> 2 & 0x1fc000);
+    }
+    return read_varint(r);
+}
+
+/* A str field that may not be empty. */
+static inline bool next_str(struct reader *r, struct bytes *b)
+{
+    uint64_t n = next_length(r);
+    if (n == 0 || n > reader_left(r))
         return reader_fail(r);
-    return r->ok;
+    *b = bytes_of(r->p, (size_t)n);
+    r->p += n;
+    return true;
 }
 
 bool op_next(struct op_reader *op, struct op_part *part)
@@ -23,24 +48,20 @@ bool op_next(struct op_reader *op, struct op_part *part)
     uint8_t tag = *r->p++;
     part->kind = (enum op_kind)(tag & OP_TAG_KIND);
     part->n_u16 = 1;
-    part->text = part->attrs = (struct bytes){NULL, 0};
+    part->text = (struct bytes){NULL, 0};
+    part->attrs = (struct bytes){NULL, 0};
     if (tag & ~(OP_TAG_KIND | OP_TAG_ATTRS))
         return reader_fail(r);
     if (part->kind != OP_EMBED) {
-        part->n_u16 = read_varint(r);
+        part->n_u16 = next_length(r);
         if (part->n_u16 == 0)
             return reader_fail(r);
     }
-    if (op_part_is_insert(part) && !next_text(r, part))
+    if (op_part_is_insert(part) && !next_str(r, &part->text))
         return false;
-    if (tag & OP_TAG_ATTRS) {
-        if (part->kind == OP_DELETE)
-            return reader_fail(r);
-        part->attrs = read_str(r);
-        if (part->attrs.n == 0)
-            return reader_fail(r);
-    }
-    return r->ok;
+    if (!(tag & OP_TAG_ATTRS))
+        return true;
+    return part->kind != OP_DELETE ? next_str(r, &part->attrs) : reader_fail(r);
 }
 
 /* ---- checking ---- */
