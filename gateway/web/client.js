@@ -149,6 +149,7 @@ export class TextClient {
         const wasUp = this.state === 'live' || this.state === 'syncing';
         this.#drop();
         if (FINAL_CLOSES[code]) return this.#stop(FINAL_CLOSES[code]);
+        if (code === 1009) return this.#startOver('That was too much at once: it was taken back.');
         if (!wasUp || code === 4401) {
             this.#setState('waiting');
             const turn = (this.turn = {});

@@ -9,8 +9,12 @@ import { Random, contentDelta, contentOf, historyOf, randomDelta, replay } from 
 
 const SEED = Number(process.env.SEED || Date.now() % 1e9);
 let server;
+const opened = [];
 before(async () => { server = await Server.start(); });
-after(() => server.end());
+after(() => {
+    for (const tab of opened) tab.close();
+    return server.end();
+});
 
 /** A tab: the client and what it would show. */
 class Tab {
@@ -27,6 +31,7 @@ class Tab {
             onNotice: (notice) => this.notices.push(notice),
         });
         this.client.open();
+        opened.push(this);
     }
     edit(op) {
         this.shown = text.apply(this.shown, op);
@@ -171,9 +176,20 @@ describe('what ends a tab\u2019s work', () => {
         b.close();
     });
 
-    test('an edit that the server refuses is taken back, and the text is the server\u2019s again', async () => {
+    const tooMuch = {
+        'that the server refuses': async (a) => {
+            const piece = 'z'.repeat(400000);
+            a.edit([piece]);
+            await a.settled(1);
+            a.edit([piece]);
+            await a.settled(2);
+            a.edit([piece]);
+        },
+        'that is larger than a message may be': (a) => a.edit([1, 'z'.repeat((1 << 20) - 1)]),
+    };
+    for (const [name, edit] of Object.entries(tooMuch)) test(`an edit ${name} is taken back, and the text is the server\u2019s again`, async () => {
         const [id, a, b] = await tabs('x');
-        a.edit([1, 'z'.repeat((1 << 20) - 1 - 0)]);
+        await edit(a);
         await until('it was refused', () => a.notices.length > 0);
         await a.settled();
         const { content } = await server.getDoc('ann', id);

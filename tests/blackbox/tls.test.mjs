@@ -87,7 +87,7 @@ describe('TLS', () => {
         const other = path.join(home, 'other.pem');
         execFileSync('openssl', ['genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', other], { stdio: 'ignore' });
         for (const [c, k] of [[cert, other], [key, key], [path.join(home, 'nothing'), key]]) {
-            const end = await run(['serve', '--data', path.join(tempDir(), 'd'), '--listen', '127.0.0.1:0', '--dev', '--tls-cert', c, '--tls-key', k]);
+            const end = await run(['serve', '--data', path.join(tempDir(), 'd'), '--listen', '127.0.0.1:0', '--jwt-key', server.secretPath, '--tls-cert', c, '--tls-key', k]);
             assert.ok([1, 2].includes(end.code), `${end.code}`);
             assert.equal(end.stderr.trim().split('\n').length, 1, end.stderr);
         }
