@@ -39,6 +39,7 @@ PERF_PROGRAMS := calibrate pipeline
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope log disk token
 UNIT_TESTS    += wheel cursor uplink fanout gateway rest
 UNIT_TESTS    += access accept history documents merge shard_ops shard_join shard_calls shard_converge
+UNIT_TESTS    += slab tls conn_http conn_ws
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c

@@ -253,6 +253,7 @@ static void pop(struct slab_pool *p, struct slab_queue *q)
 {
     struct slab_block *b = q->first;
     slab_release(p, b->slices[b->head].slab);
+    q->is_begun = false;
     q->n_slices--;
     if (++b->head < b->tail)
         return;
@@ -278,6 +279,7 @@ void slab_queue_sent(struct slab_pool *p, struct slab_queue *q, size_t n)
         if (n < s->n) {
             s->offset += (uint32_t)n;
             s->n -= (uint32_t)n;
+            q->is_begun = true;
             return;
         }
         n -= s->n;
@@ -289,7 +291,8 @@ void slab_queue_sent(struct slab_pool *p, struct slab_queue *q, size_t n)
 
 void slab_queue_drop(struct slab_pool *p, struct slab_queue *q)
 {
-    uint32_t keep = q->n_locked;
+    uint32_t keep = q->n_locked ? q->n_locked : q->is_begun;
+    uint32_t n_slices = keep;
     struct slab_block *last = NULL;
     for (struct slab_block *b = q->first, *next; b; b = next) {
         next = b->next;
@@ -306,7 +309,7 @@ void slab_queue_drop(struct slab_pool *p, struct slab_queue *q)
         }
         block_give(p, b);
     }
-    q->n_slices = q->n_locked;
+    q->n_slices = n_slices;
     q->last = last;
     if (last)
         last->next = NULL;

@@ -68,6 +68,7 @@ struct slab_queue {
     uint64_t bytes;
     uint32_t n_slices;
     uint32_t n_locked; /* in the send under way: neither merged into nor dropped */
+    bool is_begun;     /* a part of the first slice is out: what it ends must not be dropped */
 };
 
 void slab_pool_init(struct slab_pool *p, uint64_t bytes_max);
@@ -88,7 +89,7 @@ unsigned slab_queue_gather(struct slab_queue *q, struct iovec *iov, unsigned iov
                            size_t bytes_max);
 /* The first n bytes are done with; unlocks. */
 void slab_queue_sent(struct slab_pool *p, struct slab_queue *q, size_t n);
-/* Forgets what is not locked. */
+/* Forgets what no send has begun on. */
 void slab_queue_drop(struct slab_pool *p, struct slab_queue *q);
 void slab_queue_clear(struct slab_pool *p, struct slab_queue *q);
 

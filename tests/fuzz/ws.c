@@ -3,7 +3,7 @@
  * same as wslay's. The first byte of the input is the step of the split. CANARY plants a bug: it
  * takes any finished message of two bytes for a crash.
  */
-#include "tests/ws_oracle.h"
+#include "tests/support/ws_oracle.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* WebSocket frames: every rule, split everywhere, and against wslay. */
-#include "tests/ws_oracle.h"
+#include "tests/support/ws_oracle.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
