@@ -62,7 +62,7 @@ static void check_same(const struct model *a, const struct model *b)
 
 static void run(uint64_t seed, bool rich, bool in_slices)
 {
-    struct model_rng rng = {seed};
+    struct model_rng rng = {.s = seed};
     uint8_t *block = NULL;
     make_ops(&rng, rich);
     merge_begin(&m);

@@ -167,6 +167,9 @@ static void hear(unsigned g, const struct rig_msg *m)
 {
     struct reader r = reader_of(bytes_of(m->p, m->n));
     struct msg_head head;
+    cr_assert_geq(m->n, sizeof(struct msg_ready));
+    if (m->type == MSG_READY)
+        return;
     memcpy(&head, m->p, sizeof head);
     if (m->type == MSG_RELEASED) {
         hear_released(g, r);

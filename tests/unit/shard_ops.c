@@ -312,14 +312,15 @@ static void write_much(uint64_t n)
 
 static void merge_from_far(uint64_t n)
 {
-    struct rig_op ops[] = {{1, rig_insert(5, "<")}, {2, rig_insert(6, ">")}, {3, rig_delete(4, 1)}};
     write_much(n);
+    struct rig_op ops[] = {{1, rig_insert(5, "<")}, {2, rig_insert(6, ">")}, {3, rig_delete(4, 1)}};
     send_ops(1, bob, 0, ops, 3);
     send_op(1, bob, 0, 4, rig_insert(0, "no")); /* waits behind, and is then refused: its base */
     rig_run();
     struct rig_released *r = rig_read_released(rig_expect(1, MSG_RELEASED));
     cr_assert(r->h.first_version == n + 1 && r->h.n_ops == 3 && r->h.tag == TAG_B);
     rig_expect_error(1, MSG_ERROR, STATUS_OP_INVALID);
+    rig_forget();
     const char *text = content();
     size_t len = strlen(text);
     cr_assert_eq(len, 5 + n + (n + 1) / 2 + 2 - 1);
@@ -348,8 +349,8 @@ Test(shard_ops, ops_from_farther_than_the_window_are_merged_from_the_view)
 
 Test(shard_ops, a_merge_whose_client_left_is_dropped)
 {
-    struct rig_op op = {1, rig_insert(5, "<")};
     write_much(5000);
+    struct rig_op op = {1, rig_insert(5, "<")};
     send_ops(1, bob, 0, &op, 1);
     struct writer w = writer_of(rig_buf, 4096);
     msg_write_struct(&w, &bob);
