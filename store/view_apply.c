@@ -175,7 +175,7 @@ static enum status apply_ops(struct view_write *w, struct bytes payload)
         }
         if (s != STATUS_OK)
             return s;
-        view_run_push(run, author, r.unix_ms, &op);
+        view_run_push(run, author, &client->run_slot, r.unix_ms, &op);
         d->version++;
         d->hash = op.hash;
         d->ops_bytes_since += op.op.n;

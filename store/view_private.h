@@ -75,6 +75,7 @@ struct view_pending_client {
     struct view_client row;
     uint64_t *hashes; /* of the last message: row.payload_hashes */
     uint32_t hashes_cap;
+    uint32_t run_slot; /* where it stood as an author in the document's run */
 };
 
 struct view_pending_doc {

@@ -162,24 +162,24 @@ static bool is_slot(const struct view_run_writer *w, uint32_t slot, struct bytes
     return s->n == author.n && memcmp(w->buf + s->at, author.p, author.n) == 0;
 }
 
-/* The author's slot: that of the op before, another known one, or VIEW_RUN_AUTHORS for none. */
-static uint32_t find_slot(const struct view_run_writer *w, struct bytes author)
+/* The author's slot; VIEW_RUN_AUTHORS: it has none. */
+static uint32_t find_slot(const struct view_run_writer *w, struct bytes author, uint32_t guess)
 {
-    if (w->n_authors > 0 && is_slot(w, w->author, author))
-        return w->author;
     uint32_t n = w->n_authors < VIEW_RUN_AUTHORS ? w->n_authors : VIEW_RUN_AUTHORS;
+    if (guess < n && is_slot(w, guess, author))
+        return guess;
     uint32_t slot = 0;
     while (slot < n && !is_slot(w, slot, author))
         slot++;
     return slot < n ? slot : VIEW_RUN_AUTHORS;
 }
 
-void view_run_push(struct view_run_writer *w, struct bytes author, uint64_t unix_ms,
-                   const struct record_op *op)
+void view_run_push(struct view_run_writer *w, struct bytes author, uint32_t *guess,
+                   uint64_t unix_ms, const struct record_op *op)
 {
     struct writer out = writer_of(w->buf + w->bytes, w->cap - w->bytes);
     uint8_t *flags = out.p;
-    uint32_t slot = find_slot(w, author);
+    uint32_t slot = find_slot(w, author, *guess);
     bool is_new = slot == VIEW_RUN_AUTHORS;
     bool is_same = !is_new && slot == w->author;
     write_u8(&out, (uint8_t)(is_new ? AUTHOR_NEW : is_same ? AUTHOR_SAME : AUTHOR_SLOT));
@@ -190,7 +190,7 @@ void view_run_push(struct view_run_writer *w, struct bytes author, uint64_t unix
     } else if (!is_same) {
         write_varint(&out, slot);
     }
-    w->author = slot;
+    w->author = *guess = slot;
     if (w->head.n_ops == 0) {
         w->head.first_ms = unix_ms;
     } else if (unix_ms != w->unix_ms) {

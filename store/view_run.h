@@ -96,8 +96,9 @@ void view_run_begin(struct view_run_writer *w, uint8_t *buf, size_t cap, uint64_
 /* Goes on with a run that is in `buf` already. */
 enum status view_run_resume(struct view_run_writer *w, uint8_t *buf, size_t bytes, size_t cap,
                             uint64_t first_version) must_use;
-/* There must be room. `author` is the encoded one; op->hash becomes the run's last hash. */
-void view_run_push(struct view_run_writer *w, struct bytes author, uint64_t unix_ms,
+/* There must be room. `author` is the encoded one, `slot` a guess at where it stands (any number),
+ * made better for next time; op->hash becomes the run's last hash. */
+void view_run_push(struct view_run_writer *w, struct bytes author, uint32_t *slot, uint64_t unix_ms,
                    const struct record_op *op);
 /* The whole run. */
 struct bytes view_run_end(struct view_run_writer *w);
