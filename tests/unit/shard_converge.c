@@ -48,7 +48,8 @@ static bool chance(uint32_t one_in)
 static void set_pending(struct pending *p, struct bytes op)
 {
     uint8_t *copy = malloc(op.n + 1);
-    memcpy(copy, op.p, op.n);
+    if (op.n)
+        memcpy(copy, op.p, op.n);
     free(p->op);
     p->op = copy;
     p->n = op.n;
