@@ -7,10 +7,8 @@
 
 #define SLOTS_MIN        256u
 #define FRAME_HEAD_BYTES 16u /* a WebSocket frame's header, and some */
-/* An op that may take more makes a run of its own: it may need a slab of its own. */
-#define RUN_OP_BYTES_MAX (16u << 10)
 
-_Static_assert(RUN_OP_BYTES_MAX + FRAME_HEAD_BYTES +
+_Static_assert(FANOUT_DIRECT_BYTES_MAX + FRAME_HEAD_BYTES +
                        (FANOUT_ACKS_MAX + 2) * (REPLY_ACK_BYTES + FRAME_HEAD_BYTES) <
                    SLAB_BYTES - 64,
                "the last op of a full run fits an ordinary slab (I2)");
@@ -41,8 +39,12 @@ enum status fanout_init(struct fanout *f, struct conns *conns)
     memset(f, 0, sizeof *f);
     f->conns = conns;
     f->slots = calloc(SLOTS_MIN, sizeof *f->slots);
-    if (!f->slots)
+    f->scratch = malloc(FANOUT_SCRATCH_BYTES);
+    if (!f->slots || !f->scratch) {
+        free(f->slots);
+        free(f->scratch);
         return STATUS_NO_MEMORY;
+    }
     f->n_slots = SLOTS_MIN;
     return STATUS_OK;
 }
@@ -56,7 +58,9 @@ void fanout_fini(struct fanout *f)
         }
     }
     free(f->slots);
+    free(f->scratch);
     f->slots = NULL;
+    f->scratch = NULL;
     f->n_slots = 0;
 }
 
@@ -233,20 +237,22 @@ static void send_ack(struct fanout *f, const struct fan_ack *a)
     f->n_messages++;
 }
 
+/* PATH 9: the run goes to each member's socket, in one piece but for the acks of its own ops. */
 void fanout_flush(struct fanout *f)
 {
     struct fan_run *run = &f->run;
     if (!run->doc)
         return;
-    /* Held while it is handed out: a slow member's close frame may take the pool on to its next slab
-     * before anybody else has taken a slice of this one. */
+    /* Held while it is handed out: a slow member's close frame may take the pool on to its next
+     * slab before anybody else has taken a slice of this one. */
     struct slab_pool *pool = loop_slabs(conns_loop(f->conns));
     struct slab_queue held = {0};
     (void)slab_queue_add(pool, &held, run->slab, run->from, 1);
     for (uint32_t i = 0; i < run->n_acks; i++)
         send_ack(f, &run->acks[i]);
     run->n_acks = 0;
-    /* Backwards: a member that goes while it is being sent to is replaced by one that was served. */
+    /* Backwards: a member that goes while it is being sent to is replaced by one that was served.
+     * */
     for (uint32_t i = run->doc ? run->doc->n : 0; run->doc && i-- > 0;) {
         if (i >= run->doc->n)
             continue;
@@ -260,18 +266,54 @@ void fanout_flush(struct fanout *f)
     slab_queue_clear(pool, &held);
 }
 
-/* Where an op of at most `bytes_max` goes: behind the open run of its document if it fits there and
- * the acks to come fit too, else into a new run. */
-static uint8_t *run_reserve(struct fanout *f, struct fan_doc *d, size_t bytes_max, bool acked,
-                            struct slab **slab)
+/* ---- frames ---- */
+
+bool fanout_frame_begin(struct fanout *f, size_t bytes_max, struct fan_frame *frame)
+{
+    uint8_t *at = f->scratch;
+    frame->is_direct = bytes_max <= FANOUT_DIRECT_BYTES_MAX;
+    if (frame->is_direct)
+        at = conn_frame_reserve(f->conns, bytes_max, &frame->slab);
+    else if (bytes_max > FANOUT_SCRATCH_BYTES)
+        at = NULL;
+    frame->w = writer_of(at, at ? bytes_max : 0);
+    return at != NULL;
+}
+
+bool fanout_frame_end(struct fanout *f, struct fan_frame *frame)
+{
+    size_t n = writer_n(&frame->w);
+    check(frame->w.ok); /* every reply_* states its bound */
+    if (!frame->is_direct) {
+        uint8_t *at = conn_frame_reserve(f->conns, n, &frame->slab);
+        if (!at)
+            return false;
+        memcpy(at, f->scratch, n);
+    }
+    conn_frame_commit(f->conns, frame->slab, n, &frame->offset, &frame->n);
+    return true;
+}
+
+/* An op of at most `bytes_max` goes behind the open run of its document if it fits there and the
+ * acks to come fit too, else into a new run. A large one has a run of its own. */
+static bool run_reserve(struct fanout *f, struct fan_doc *d, size_t bytes_max,
+                        struct fan_frame *frame)
 {
     struct fan_run *run = &f->run;
     size_t acks_bytes = (run->n_acks + 2ull) * (REPLY_ACK_BYTES + FRAME_HEAD_BYTES);
     size_t need = bytes_max + FRAME_HEAD_BYTES + acks_bytes;
-    if (run->doc && (run->doc != d || slab_room(run->slab) < need || bytes_max > RUN_OP_BYTES_MAX ||
-                     (acked && run->n_acks == FANOUT_ACKS_MAX)))
+    if (run->doc && (run->doc != d || slab_room(run->slab) < need ||
+                     bytes_max > FANOUT_DIRECT_BYTES_MAX || run->n_acks == FANOUT_ACKS_MAX))
         fanout_flush(f);
-    return conn_frame_reserve(f->conns, run->doc ? bytes_max : need, slab);
+    return fanout_frame_begin(f, bytes_max, frame);
+}
+
+/* No memory: who would miss an op has to come back and catch up. */
+static void close_all(struct fanout *f, struct fan_doc *d)
+{
+    fanout_flush(f);
+    for (uint32_t i = 0; i < d->n; i++)
+        conn_ws_close(d->members[i]->c, CLOSE_OVERLOAD, "out of memory");
 }
 
 void fanout_op(struct fanout *f, struct fan_doc *d, const struct reply_op *op,
@@ -279,45 +321,42 @@ void fanout_op(struct fanout *f, struct fan_doc *d, const struct reply_op *op,
 {
     struct fan_run *run = &f->run;
     size_t bytes_max = reply_op_bytes_max(op);
-    struct slab *slab;
-    uint8_t *at = run_reserve(f, d, bytes_max, sender != NULL, &slab);
-    if (!at) { /* no memory: who would miss an op has to come back and catch up */
-        fanout_flush(f);
-        for (uint32_t i = 0; i < d->n; i++)
-            conn_ws_close(d->members[i]->c, CLOSE_OVERLOAD, "out of memory");
+    struct fan_frame frame;
+    if (!run_reserve(f, d, bytes_max, &frame)) {
+        close_all(f, d);
         return;
     }
-    struct writer w = writer_of(at, bytes_max);
-    reply_op(&w, op);
-    check(w.ok);
-    uint32_t offset, n;
-    conn_frame_commit(f->conns, slab, writer_n(&w), &offset, &n);
-    check(!run->doc || slab == run->slab); /* I2: run_reserve asked for the room beforehand */
-    if (run->doc && offset != run->end)
+    reply_op(&frame.w, op);
+    if (!fanout_frame_end(f, &frame)) {
+        close_all(f, d);
+        return;
+    }
+    check(!run->doc || frame.slab == run->slab); /* I2: run_reserve saw to it that there is room */
+    if (run->doc && frame.offset != run->end)
         fanout_flush(f);
     if (!run->doc) {
         run->doc = d;
-        run->slab = slab;
-        run->from = offset;
+        run->slab = frame.slab;
+        run->from = frame.offset;
         run->n_frames = 0;
     }
-    run->end = offset + n;
+    run->end = frame.offset + frame.n;
     run->n_frames++;
     if (sender)
         run->acks[run->n_acks++] = (struct fan_ack){
             .member = sender,
             .seq = op->op.seq,
             .version = op->op.version + 1,
-            .op_from = offset,
-            .op_end = offset + n,
+            .op_from = frame.offset,
+            .op_end = frame.offset + frame.n,
             .flags = op->op.has_seq ? 0 : MSG_ACK_NO_SEQ,
         };
-    if (bytes_max > RUN_OP_BYTES_MAX)
+    if (bytes_max > FANOUT_DIRECT_BYTES_MAX)
         fanout_flush(f);
 }
 
 void fanout_frame(struct fanout *f, struct fan_doc *d, const struct fan_member *except,
-                  struct slab *slab, uint32_t offset, uint32_t n)
+                  const struct fan_frame *frame)
 {
     check(f->run.doc == NULL);
     for (uint32_t i = d->n; i-- > 0;) {
@@ -325,7 +364,7 @@ void fanout_frame(struct fanout *f, struct fan_doc *d, const struct fan_member *
         if (m == except)
             continue;
         f->n_messages++;
-        (void)conn_send_frame(m->c, slab, offset, n);
+        (void)conn_send_frame(m->c, frame->slab, frame->offset, frame->n);
     }
 }
 

@@ -11,8 +11,8 @@
  *     run:     [op 5][op 6][op 7][op 8]        member b made 6:
  *     to a:    [---------------------]         to b:  [op 5] ack [op 7][op 8]
  *
- * Runs are open only while answers of shards are handed out: whoever sends anything else to a member
- * calls fanout_flush first (I1: op and ack leave in the order of their versions, and nothing
+ * Runs are open only while answers of shards are handed out: whoever sends anything else to a
+ * member calls fanout_flush first (I1: op and ack leave in the order of their versions, and nothing
  * overtakes them). A run never leaves the slab that it began in (I2).
  *
  * Owner: the gateway's thread. Allocates when members come, not when messages do.
@@ -24,6 +24,11 @@
 #include "gateway/reply.h"
 
 #define FANOUT_ACKS_MAX 256u
+/* What may take more is encoded in `scratch` first: bounds are six times what text really takes,
+ * and a slab of that size would stay as long as the slowest reader. */
+#define FANOUT_DIRECT_BYTES_MAX (16u << 10)
+/* Whatever a message of a shard becomes as JSON. */
+#define FANOUT_SCRATCH_BYTES (8u * LIMIT_RECORD_BYTES)
 
 struct fan_doc;
 
@@ -67,6 +72,7 @@ struct fanout {
     uint32_t n_slots; /* a power of two */
     uint32_t n_docs;
     uint64_t n_messages; /* frames given to connections, for the counters */
+    uint8_t *scratch;    /* memory that is not used is not touched */
     struct fan_run run;
 };
 
@@ -86,9 +92,20 @@ void fanout_op(struct fanout *f, struct fan_doc *d, const struct reply_op *op,
                struct fan_member *sender);
 /* Ends the open run: queues it on all members. */
 void fanout_flush(struct fanout *f);
+/* A frame under way: begin, write to `w`, end. */
+struct fan_frame {
+    struct slab *slab;
+    struct writer w;
+    bool is_direct; /* `w` is in the slab already */
+    uint32_t offset;
+    uint32_t n;
+};
+/* False: no memory. */
+bool fanout_frame_begin(struct fanout *f, size_t bytes_max, struct fan_frame *frame);
+bool fanout_frame_end(struct fanout *f, struct fan_frame *frame);
 /* One finished frame to all members but `except`. The run must be flushed. */
 void fanout_frame(struct fanout *f, struct fan_doc *d, const struct fan_member *except,
-                  struct slab *slab, uint32_t offset, uint32_t n);
+                  const struct fan_frame *frame);
 
 /* Panics where the table contradicts itself; for tests. */
 void fanout_check(const struct fanout *f);

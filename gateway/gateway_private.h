@@ -1,11 +1,11 @@
 /*
- * gateway_private.h - what the files of the gateway role share: its state, and the two things that a
- * connection can be busy with.
+ * gateway_private.h - what the files of the gateway role share: its state, and the two things that
+ * a connection can be busy with.
  *
  * A connection's user pointer is NULL (idle HTTP), a `struct call` (rest.h) while a request waits
- * for a shard, or a `struct session` (native.h) from the handshake on. Both begin with `struct peer`.
- * Tags of messages are connection tags: a connection waits for one thing at a time, and an answer
- * for a tag that is dead is dropped.
+ * for a shard, or a `struct session` (native.h) from the handshake on. Both begin with `struct
+ * peer`. Tags of messages are connection tags: a connection waits for one thing at a time, and an
+ * answer for a tag that is dead is dropped.
  *
  * Everything here belongs to the gateway's thread but `draining` and `drained`.
  */

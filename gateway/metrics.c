@@ -1,5 +1,5 @@
-/* metrics.c - the gateway's counters, and the counters' page as Prometheus text (version 0.0.4); see
- * gateway_private.h and metrics.h. */
+/* metrics.c - the gateway's counters, and the counters' page as Prometheus text (version 0.0.4);
+ * see gateway_private.h and metrics.h. */
 #include "gateway/metrics.h"
 
 #include "gateway/gateway_private.h"

@@ -271,7 +271,7 @@ void native_close(struct gateway *g, struct session *s, uint16_t code, const cha
 
 void native_goodbye(struct gateway *g, struct session *s)
 {
-    struct native_frame f;
+    struct fan_frame f;
     uint32_t after_ms =
         GATEWAY_GOODBYE_MS_MIN + (uint32_t)(gateway_random(g) % GATEWAY_GOODBYE_MS_SPREAD);
     if (s->state == SESSION_JOINING) {

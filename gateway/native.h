@@ -72,13 +72,9 @@ void native_message(struct gateway *g, struct session *s, uint16_t type, struct 
 /* RELEASED, PRESENCE_OUT, TITLE_OUT: for a document. */
 void native_broadcast(struct gateway *g, uint32_t shard, uint16_t type, struct bytes payload);
 
-/* One message to one session, encoded in place: begin, write, end. NULL: no memory (closed). */
-struct native_frame {
-    struct slab *slab;
-    struct writer w;
-};
-bool native_begin(struct gateway *g, struct session *s, size_t bytes_max, struct native_frame *f);
-void native_end(struct gateway *g, struct session *s, struct native_frame *f, bool unbounded);
+/* One message to one session: begin, write, end. False: no memory (it is closed). */
+bool native_begin(struct gateway *g, struct session *s, size_t bytes_max, struct fan_frame *f);
+void native_end(struct gateway *g, struct session *s, struct fan_frame *f, bool unbounded);
 void native_error(struct gateway *g, struct session *s, const struct reply_error *e);
 
 #endif

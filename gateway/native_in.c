@@ -89,8 +89,8 @@ static void refuse_batch(struct gateway *g, struct session *s, const struct batc
                               .seq = b->first_seq});
 }
 
-/* PATH 2: one message's ops go to the shard of their document. A full ring stops the reading of this
- * socket instead of dropping the edit. */
+/* PATH 2: one message's ops go to the shard of their document. A full ring stops the reading of
+ * this socket instead of dropping the edit. */
 static void send_ops(struct gateway *g, struct session *s, struct batch *b)
 {
     if (atomic_load_explicit(&g->draining, memory_order_relaxed)) {
@@ -217,7 +217,7 @@ static void on_auth(struct gateway *g, struct session *s, struct bytes text)
     struct json j;
     struct bytes jwt;
     struct token_claims claims;
-    struct native_frame f;
+    struct fan_frame f;
     json_init(&j, text, g->json_scratch + g->scratch_bytes, g->scratch_bytes);
     if (json_peek(&j) != JSON_STRING || !json_string(&j, &jwt)) {
         say_error(g, s, STATUS_BAD_MESSAGE, "token is a string");
@@ -232,7 +232,17 @@ static void on_auth(struct gateway *g, struct session *s, struct bytes text)
     struct msg_head head = native_head(s);
     msg_write_struct(&w, &head);
     msg_write_identity(&w, &claims.identity);
-    uplink_post(&g->uplink, s->peer.shard, MSG_IDENTITY, writer_bytes(&w));
+    struct bytes payload = writer_bytes(&w);
+    switch (uplink_hold(&g->uplink, s->peer.shard, MSG_IDENTITY, payload, conn_tag(s->peer.c))) {
+    case UPLINK_FULL:
+        say_error(g, s, STATUS_UNAVAILABLE, NULL);
+        return;
+    case UPLINK_HELD:
+        conn_pause(s->peer.c, true);
+        break;
+    case UPLINK_SENT:
+        break;
+    }
     s->expires_ms = claims.expires_unix_ms;
     native_timer(g, s);
     if (s->state == SESSION_ENDED || !native_begin(g, s, REPLY_BYTES_MAX, &f))
@@ -243,7 +253,7 @@ static void on_auth(struct gateway *g, struct session *s, struct bytes text)
 
 static void on_ping(struct gateway *g, struct session *s)
 {
-    struct native_frame f;
+    struct fan_frame f;
     if (!native_begin(g, s, REPLY_BYTES_MAX, &f))
         return;
     json_write_lit(&f.w, "{\"type\":\"pong\"}");
@@ -269,7 +279,8 @@ static struct bytes *member_of(struct said *said, struct bytes key)
     return NULL;
 }
 
-/* Walks the whole message: after it every part is known to be JSON. False: it is not, or no object. */
+/* Walks the whole message: after it every part is known to be JSON. False: it is not, or no
+ * object. */
 static bool listen(struct gateway *g, struct bytes text, struct said *said)
 {
     struct json j;

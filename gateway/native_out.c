@@ -8,33 +8,36 @@
 /* Catch-up goes on when less than this waits for the socket. */
 #define CATCHUP_QUEUE_BYTES (256u << 10)
 
-bool native_begin(struct gateway *g, struct session *s, size_t bytes_max, struct native_frame *f)
+static void close_for_memory(struct gateway *g, struct session *s)
 {
-    fanout_flush(&g->fanout); /* nothing overtakes an op */
-    uint8_t *at = conn_frame_reserve(g->conns, bytes_max, &f->slab);
-    if (!at) {
-        native_close(g, s, CLOSE_OVERLOAD, "out of memory");
-        return false;
-    }
-    f->w = writer_of(at, bytes_max);
-    return true;
+    native_close(g, s, CLOSE_OVERLOAD, "out of memory");
 }
 
-void native_end(struct gateway *g, struct session *s, struct native_frame *f, bool unbounded)
+bool native_begin(struct gateway *g, struct session *s, size_t bytes_max, struct fan_frame *f)
 {
-    uint32_t offset, n;
-    check(f->w.ok); /* every reply_* states its bound */
-    conn_frame_commit(g->conns, f->slab, writer_n(&f->w), &offset, &n);
+    fanout_flush(&g->fanout); /* nothing overtakes an op */
+    if (fanout_frame_begin(&g->fanout, bytes_max, f))
+        return true;
+    close_for_memory(g, s);
+    return false;
+}
+
+void native_end(struct gateway *g, struct session *s, struct fan_frame *f, bool unbounded)
+{
+    if (!fanout_frame_end(&g->fanout, f)) {
+        close_for_memory(g, s);
+        return;
+    }
     counter_bump(g->n.messages_out, 1);
     if (unbounded)
-        (void)conn_send_frame_unbounded(s->peer.c, f->slab, offset, n);
+        (void)conn_send_frame_unbounded(s->peer.c, f->slab, f->offset, f->n);
     else
-        (void)conn_send_frame(s->peer.c, f->slab, offset, n);
+        (void)conn_send_frame(s->peer.c, f->slab, f->offset, f->n);
 }
 
 void native_error(struct gateway *g, struct session *s, const struct reply_error *e)
 {
-    struct native_frame f;
+    struct fan_frame f;
     if (s->state == SESSION_ENDED || !native_begin(g, s, reply_error_bytes_max(e), &f))
         return;
     reply_error(&f.w, e);
@@ -46,7 +49,7 @@ void native_error(struct gateway *g, struct session *s, const struct reply_error
 static void welcome(struct gateway *g, struct session *s, const struct msg_joined *j,
                     struct bytes presence, struct bytes content)
 {
-    struct native_frame f;
+    struct fan_frame f;
     char session_id[33];
     snprintf(session_id, sizeof session_id, "%016llx%016llx", (unsigned long long)gateway_random(g),
              (unsigned long long)gateway_random(g));
@@ -131,7 +134,7 @@ static void on_catchup(struct gateway *g, struct session *s, struct reader *r)
     msg_read_struct(r, &m);
     for (uint32_t i = 0; i < m.n_ops; i++) {
         struct reply_op o = {0};
-        struct native_frame f;
+        struct fan_frame f;
         if (!read_op(r, true, &o)) {
             native_close(g, s, 1011, "internal error");
             return;
@@ -149,7 +152,7 @@ static void on_catchup(struct gateway *g, struct session *s, struct reader *r)
 static void on_synced(struct gateway *g, struct session *s, struct reader *r)
 {
     struct msg_synced m;
-    struct native_frame f;
+    struct fan_frame f;
     msg_read_struct(r, &m);
     if (!r->ok || s->state != SESSION_CATCHUP || !native_begin(g, s, REPLY_BYTES_MAX, &f))
         return;
@@ -162,7 +165,7 @@ static void on_acks(struct gateway *g, struct session *s, struct reader *r)
 {
     struct msg_acks m;
     struct msg_ack ack;
-    struct native_frame f;
+    struct fan_frame f;
     msg_read_struct(r, &m);
     for (uint32_t i = 0; i < m.n_acks && s->state != SESSION_ENDED; i++) {
         msg_read_struct(r, &ack);
@@ -197,7 +200,7 @@ static void on_error(struct gateway *g, struct session *s, struct reader *r)
 static void on_note(struct gateway *g, struct session *s, uint16_t type, struct reader *r)
 {
     struct msg_session_note m;
-    struct native_frame f;
+    struct fan_frame f;
     msg_read_struct(r, &m);
     if (!r->ok)
         return;
@@ -286,35 +289,19 @@ static void on_released(struct gateway *g, uint32_t shard, struct reader *r)
         native_answered(g, sender, m.n_ops);
 }
 
-static bool frame_begin(struct gateway *g, size_t bytes_max, struct native_frame *f)
-{
-    fanout_flush(&g->fanout);
-    uint8_t *at = conn_frame_reserve(g->conns, bytes_max, &f->slab);
-    f->w = writer_of(at, at ? bytes_max : 0);
-    return at != NULL;
-}
-
-static void frame_end(struct gateway *g, struct fan_doc *d, struct native_frame *f,
-                      const struct fan_member *except)
-{
-    uint32_t offset, n;
-    check(f->w.ok);
-    conn_frame_commit(g->conns, f->slab, writer_n(&f->w), &offset, &n);
-    fanout_frame(&g->fanout, d, except, f->slab, offset, n);
-}
-
 static void on_presence_out(struct gateway *g, struct fan_doc *d, uint32_t n_entries,
                             struct reader *r)
 {
     for (uint32_t i = 0; i < n_entries; i++) {
         struct reply_presence p;
-        struct native_frame f;
+        struct fan_frame f;
         reply_read_presence(r, &p);
-        if (!r->ok || !frame_begin(g, reply_presence_bytes_max(&p), &f))
+        if (!r->ok || !fanout_frame_begin(&g->fanout, reply_presence_bytes_max(&p), &f))
             return; /* presence may be lost */
         reply_presence(&f.w, &p);
         struct session *own = p.entry.gateway == g->o.idx ? session_of(g, p.entry.tag) : NULL;
-        frame_end(g, d, &f, own ? &own->member : NULL);
+        if (fanout_frame_end(&g->fanout, &f))
+            fanout_frame(&g->fanout, d, own ? &own->member : NULL, &f);
     }
 }
 
@@ -322,7 +309,7 @@ void native_broadcast(struct gateway *g, uint32_t shard, uint16_t type, struct b
 {
     struct reader r = reader_of(payload);
     struct msg_doc_note m;
-    struct native_frame f;
+    struct fan_frame f;
     if (type == MSG_RELEASED) {
         on_released(g, shard, &r);
         return;
@@ -337,8 +324,9 @@ void native_broadcast(struct gateway *g, uint32_t shard, uint16_t type, struct b
         return;
     }
     struct bytes title = read_str(&r);
-    if (!r.ok || !frame_begin(g, 6 * title.n + 64, &f))
+    if (!r.ok || !fanout_frame_begin(&g->fanout, 6 * title.n + 64, &f))
         return;
     reply_title(&f.w, title);
-    frame_end(g, d, &f, NULL);
+    if (fanout_frame_end(&g->fanout, &f))
+        fanout_frame(&g->fanout, d, NULL, &f);
 }

@@ -1,6 +1,7 @@
 /*
- * reply.h - what the server says on a WebSocket, as JSON (protocol section 3). One function a message,
- * each with an upper bound of what it writes. Pure; no allocation; sticky failure in the writer.
+ * reply.h - what the server says on a WebSocket, as JSON (protocol section 3). One function a
+ * message, each with an upper bound of what it writes. Pure; no allocation; sticky failure in the
+ * writer.
  */
 #ifndef PENSTOCK_GATEWAY_REPLY_H
 #define PENSTOCK_GATEWAY_REPLY_H
@@ -8,7 +9,8 @@
 #include "gateway/opjson.h"
 #include "net/message.h"
 
-/* No message but op, welcome, presence, title and error takes more. A user id may be all escapes. */
+/* No message but op, welcome, presence, title and error takes more. A user id may be
+ * all escapes. */
 #define REPLY_BYTES_MAX (1024u + 6u * LIMIT_USER_ID_BYTES)
 #define REPLY_ACK_BYTES (96u + LIMIT_CLIENT_ID_BYTES)
 

@@ -7,9 +7,9 @@
  *     rest_answer.c  messages of shards -> answers
  *     rest_list.c    lists: gathering the shards' pages, cursors
  *
- * A request waits as a `struct call` on its connection; the request's head and body stay valid until
- * the answer. A call that no shard answers in time gets 503 and its connection ends, so that a late
- * answer meets a dead tag.
+ * A request waits as a `struct call` on its connection; the request's head and body stay valid
+ * until the answer. A call that no shard answers in time gets 503 and its connection ends, so that
+ * a late answer meets a dead tag.
  */
 #ifndef PENSTOCK_GATEWAY_REST_H
 #define PENSTOCK_GATEWAY_REST_H

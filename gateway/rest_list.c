@@ -92,8 +92,8 @@ static bool is_before(const struct item *a, const struct item *b)
     return bytes_cmp(a->doc_id, b->doc_id) < 0;
 }
 
-/* The lane with the next item. NULL: no more can be said: all are at their end, or one that has more
- * behind its page is (then what follows in the others may not be next). */
+/* The lane with the next item. NULL: no more can be said: all are at their end, or one that has
+ * more behind its page is (then what follows in the others may not be next). */
 static struct lane *next_lane(struct lane *lanes, uint32_t n, bool *more)
 {
     struct lane *best = NULL;

@@ -7,8 +7,8 @@ struct row {
     enum rest_what what;
 };
 
-/* What the protocol names and this server does not offer yet stands here as well, so that it answers
- * 501 instead of 404. */
+/* What the protocol names and this server does not offer yet stands here as well, so that it
+ * answers 501 instead of 404. */
 static const struct row rows[] = {
     {"/docs", HTTP_GET, REST_LIST},
     {"/docs", HTTP_POST, REST_CREATE},

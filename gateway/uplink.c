@@ -96,7 +96,8 @@ enum uplink_result uplink_hold(struct uplink *u, uint32_t shard, uint16_t type,
 void uplink_post(struct uplink *u, uint32_t shard, uint16_t type, struct bytes payload)
 {
     struct uplink_lane *lane = &u->lanes[shard];
-    /* A LEAVE that is lost would leave a ghost in the shard for good: better to end and start anew. */
+    /* A LEAVE that is lost would leave a ghost in the shard for good: better to end and start
+     * anew. */
     if (!uplink_try(u, shard, type, payload))
         check(keep(u, lane, type, payload, 0));
 }

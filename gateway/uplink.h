@@ -1,6 +1,6 @@
 /*
- * uplink.h - a gateway's ends of the links to all shards: requests out, answers in, and what happens
- * when a ring is full.
+ * uplink.h - a gateway's ends of the links to all shards: requests out, answers in, and what
+ * happens when a ring is full.
  *
  * Full is normal, and has three written answers:
  *   uplink_try   the caller says so itself (HTTP: 503 with Retry-After; presence: dropped, the
@@ -8,10 +8,10 @@
  *   uplink_hold  the message is kept, the caller stops reading that connection until on_room(tag)
  *                says that it went out. So no edit is dropped and no socket is read ahead of its
  *                ring. Bounded by `held_bytes_max`; past it the answer is UPLINK_FULL;
- *   uplink_post  small messages that must arrive (LEAVE, CREDIT, IDENTITY): kept without that bound;
- *                there is at most one of a kind a session.
- * What is kept goes out first and in order (I1), so a shard sees one session's messages in the order
- * they were made.
+ *   uplink_post  small messages that must arrive (LEAVE, CREDIT): kept without that bound; there
+ *                is at most one of a kind a session.
+ * What is kept goes out first and in order (I1), so a shard sees one session's messages in the
+ * order they were made.
  *
  * Owner: the gateway's thread. Allocates only for what is kept.
  */

@@ -1,6 +1,6 @@
 /*
- * wheel.h - coarse timers, one a second: token ends and deadlines of calls, cheap for very many idle
- * connections.
+ * wheel.h - coarse timers, one a second: token ends and deadlines of calls, cheap for very many
+ * idle connections.
  *
  * A timer is embedded in what it speaks of. Time is seconds of the monotonic clock, given by the
  * caller. A timer whose second is further away than the wheel is round stays in its bucket and is
@@ -33,7 +33,8 @@ void wheel_insert(struct wheel *w, struct timer *t, uint64_t due_s);
 void wheel_erase(struct wheel *w, struct timer *t);
 /* Takes out one timer that is due; NULL: no more. */
 struct timer *wheel_expire(struct wheel *w, uint64_t now_s);
-/* The first second at which wheel_expire could find something (it may be early); UINT64_MAX: never. */
+/* The first second at which wheel_expire could find something (it may be early); UINT64_MAX:
+ * never. */
 uint64_t wheel_next_s(const struct wheel *w);
 
 #endif

@@ -262,7 +262,7 @@ enum status server_open(struct server **out, const struct config *config, const 
     s->n_shards = dir->n_shards;
     s->n_gateways = (uint32_t)config->gateways;
     s->n_sequencers = config->threads < dir->n_shards ? (uint32_t)config->threads : dir->n_shards;
-    s->shards = aligned_alloc(64, s->n_shards * sizeof *s->shards);
+    s->shards = aligned_alloc(64, (s->n_shards * sizeof *s->shards + 63) & ~(size_t)63);
     s->sequencers = calloc(s->n_sequencers, sizeof *s->sequencers);
     s->gateways = calloc(s->n_gateways, sizeof *s->gateways);
     enum status st = STATUS_NO_MEMORY;

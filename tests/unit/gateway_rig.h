@@ -22,6 +22,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #define N_SHARDS   2u
 #define RING_BYTES (64u << 10)
 #define SECRET     "0123456789abcdef0123456789abcdef"
@@ -76,6 +80,9 @@ static inline void close_gateway(void)
     for (unsigned i = 0; i < N_SHARDS; i++)
         link_close(&links[i]);
     parker_fini(&parker);
+#if defined(__SANITIZE_ADDRESS__)
+    cr_assert_eq(__lsan_do_recoverable_leak_check(), 0, "leaks");
+#endif
 }
 
 /* ---- the shards' end ---- */
