@@ -251,8 +251,7 @@ void fanout_flush(struct fanout *f)
     for (uint32_t i = 0; i < run->n_acks; i++)
         send_ack(f, &run->acks[i]);
     run->n_acks = 0;
-    /* Backwards: a member that goes while it is being sent to is replaced by one that was served.
-     * */
+    /* Backwards: who goes while he is being sent to is replaced by one that was served. */
     for (uint32_t i = run->doc ? run->doc->n : 0; run->doc && i-- > 0;) {
         if (i >= run->doc->n)
             continue;
