@@ -34,7 +34,7 @@ TOOLS_SRC     += tools/replay.c tools/replay_doc.c tools/replay_agent.c tools/re
                  tools/wsclient.c tools/histogram.c
 
 # Programs of their own in perf/: perf/NAME.c -> build/NAME
-PERF_PROGRAMS := calibrate pipeline
+PERF_PROGRAMS := calibrate pipeline load donothing
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope record log disk view archive token
 UNIT_TESTS    += wheel cursor uplink fanout gateway rest
@@ -43,7 +43,7 @@ UNIT_TESTS    += slab tls conn_http conn_ws
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
-THREAD_TESTS  := ring_threads
+THREAD_TESTS  := ring_threads loop_thread
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
 FUZZ_TARGETS  := ws http json opjson token op_cursor transform rope log_segment
 FUZZ_LIBS_ws   := -lwslay

@@ -345,13 +345,11 @@ static void on_close(struct loop *l, struct sock *s)
     slot_give(l, s);
 }
 
+/* Its coming is all that it says; the thread that owns the fd drains it. */
 static void on_event(struct loop *l, const struct io_uring_cqe *cqe)
 {
-    uint64_t drained;
     if (!(cqe->flags & IORING_CQE_F_MORE))
         l->event_armed = false;
-    if (cqe->res >= 0 && read(l->event_fd, &drained, sizeof drained) < 0)
-        check(errno == EAGAIN || errno == EINTR);
 }
 
 static void complete(struct loop *l, const struct io_uring_cqe *cqe)

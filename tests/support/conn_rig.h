@@ -15,7 +15,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static struct server {
     struct conns *conns;
