@@ -97,7 +97,7 @@ static inline unsigned units_of_block(const uint8_t *p)
     for (unsigned i = 0; i < BLOCK_BYTES; i += 16) {
         unsigned16 v;
         memcpy(&v, p + i, sizeof v);
-        /* A comparison gives -1 where it holds; continuations are those below -64, read as signed. */
+        /* A comparison gives -1 where it holds; read as signed, continuations are below -64. */
         sum -= ((signed16)v >= -64) + (signed16)(v >= 0xf0);
     }
     uint64_t half[2];

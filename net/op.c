@@ -7,7 +7,7 @@
 
 /* ---- reading ---- */
 
-/* read_varint, at once for the lengths that ops mostly have: below 2^21, and not at the very end. */
+/* read_varint, at once for the lengths that ops mostly have: below 2^21, not at the very end. */
 static inline uint64_t next_length(struct reader *r)
 {
     uint32_t v;
