@@ -30,6 +30,7 @@ struct session {
     uint32_t n_unanswered; /* ops sent to the shard */
     uint8_t state;
     uint8_t doc_type;
+    bool ops_have_seq;  /* the unanswered ones */
     bool has_slot;      /* the shard knows it: LEAVE when it ends */
     bool owes_credit;   /* CATCHUP taken, CREDIT not yet given */
     bool says_penstock; /* offered the subprotocol penstock.v1 */

@@ -117,6 +117,7 @@ static void send_ops(struct gateway *g, struct session *s, struct batch *b)
     if (s->n_unanswered == 0)
         g->n_unanswered++;
     s->n_unanswered += b->n_ops;
+    s->ops_have_seq = b->first_has_seq;
     counter_bump(g->n.ops_in, b->n_ops);
     if (b->refused != STATUS_OK)
         note_refusal(g, s, b);

@@ -191,6 +191,8 @@ static void on_error(struct gateway *g, struct session *s, struct reader *r)
                                        .retry_after_ms = m.retry_after_ms,
                                        .has_seq = has_seq,
                                        .seq = m.seq});
+    if (s->ops_have_seq && !has_seq)
+        return; /* it is about something else */
     /* One message is in flight: its error answers all that was left of it, also what was found
      * wrong here behind the op that the shard refused. */
     s->has_refusal = false;

@@ -38,13 +38,14 @@ static struct token_keys *keys;
 static struct counters *counters;
 static struct gateway *gateway;
 static struct role role;
-static uint64_t skew_ns; /* added to the clock that the role sees */
+static uint64_t skew_ns;   /* added to the clock that the role sees */
+static uint64_t frozen_ns; /* not 0: what that clock says all the time */
 
 /* ---- the gateway ---- */
 
 static inline void step(void)
 {
-    role.poll(role.self, clock_mono_ns() + skew_ns);
+    role.poll(role.self, frozen_ns ? frozen_ns : clock_mono_ns() + skew_ns);
 }
 
 static inline void open_gateway(void)
