@@ -288,11 +288,11 @@ static void open_server(const struct options *o, struct config *config, struct d
                         const char *path)
 {
     char data[] = "--data", shards[] = "--shards", one[] = "1", name[] = "serve";
-    char memory[] = "--memory", bytes[] = "4G";
+    char memory[] = "--memory", bytes[] = "4G", dev[] = "--dev";
     char *where = strdup(path);
-    char *argv[] = {name, data, where, shards, one, memory, bytes, NULL};
+    char *argv[] = {name, data, where, shards, one, memory, bytes, dev, NULL};
     bool done;
-    check(where && config_read(config, 7, argv, &done) == STATUS_OK);
+    check(where && config_read(config, 8, argv, &done) == STATUS_OK);
     check(datadir_open(dir, path, 1, 1) == STATUS_OK);
     static struct server_shard shard;
     static struct server_sequencer sequencer;
