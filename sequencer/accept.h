@@ -36,8 +36,8 @@ struct accept_ask {
     uint32_t n_ops;
 };
 
-/* ops[0 .. n_resent) were there already, the next n_new are new; where that is not all, ops[n_resent
- * + n_new] is refused with `status`, and those behind it are not looked at. */
+/* ops[0 .. n_resent) were there already, the next n_new are new; where that is not all, the one
+ * behind them is refused with `status`, and those behind it are not looked at. */
 struct accept_plan {
     uint32_t n_resent;
     uint32_t n_new;

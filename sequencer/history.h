@@ -7,8 +7,8 @@
  * Walking back from the newest gives the ops of one document, newest first; where the walk ends
  * early the rest is older than the window and comes from the view.
  *
- * Owner: the shard role. Memory is taken at open; pushing never fails: the oldest are overwritten. A
- * record larger than a quarter of the window is not kept, and ends its document's chain.
+ * Owner: the shard role. Memory is taken at open; pushing never fails: the oldest are overwritten.
+ * A record larger than a quarter of the window is not kept, and ends its document's chain.
  */
 #ifndef PENSTOCK_SEQUENCER_HISTORY_H
 #define PENSTOCK_SEQUENCER_HISTORY_H

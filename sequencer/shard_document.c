@@ -34,6 +34,8 @@ void shard_unpin(struct shard *s, struct document *d)
 static enum status start_loading(struct shard *s, struct msg_in *m, struct bytes tenant,
                                  struct bytes doc_id)
 {
+    if (shard_loader_is_behind(s))
+        return shard_refuse(s, m, STATUS_UNAVAILABLE);
     struct document *d = document_make(&s->pool, tenant, doc_id);
     if (!d && shard_make_room(s))
         d = document_make(&s->pool, tenant, doc_id);

@@ -1,6 +1,6 @@
 /*
- * shard_presence.c - cursors: kept with their sessions, carried to the document's version, told once
- * a tick; see shard_private.h.
+ * shard_presence.c - cursors: kept with their sessions, carried to the document's version, told
+ * once a tick; see shard_private.h.
  *
  * A cursor is stored at the version that the client named and carried when somebody is told: what
  * nobody looks at costs nothing. Entries go through the same rings and marks as ops, behind the op
@@ -95,7 +95,9 @@ enum status shard_on_presence(struct shard *s, struct msg_in *m)
     msg_read_struct(&r, &h);
     if (!r.ok)
         return shard_refuse(s, m, STATUS_BAD_MESSAGE);
-    bool has_version = (h.flags & MSG_PRESENCE_VERSION) && h.version < e->doc->version;
+    bool has_version = h.flags & MSG_PRESENCE_VERSION;
+    if (has_version && h.version > e->doc->version)
+        return shard_refuse(s, m, STATUS_VERSION_AHEAD);
     e->cursor_version = has_version ? h.version : e->doc->version;
     e->cursor_u16 = h.cursor_u16;
     e->anchor_u16 = h.anchor_u16;

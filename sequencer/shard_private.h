@@ -29,7 +29,7 @@
 #define SHARD_WALK_MAX        4096u
 /* One accepted record: what a chunk of history can carry with its strings. */
 #define SHARD_RECORD_BYTES_MAX (LIMIT_RECORD_BYTES - 4096u)
-#define SHARD_REQUESTS_MAX     4096u
+#define SHARD_REQUESTS_MAX     32768u
 #define SHARD_WAITING_MAX      4u /* messages of one session behind a merge or catch-up */
 #define SHARD_INPUT_BUDGET     256u
 #define SHARD_PRESENCE_BYTES   (192u << 10)
@@ -189,6 +189,9 @@ void shard_wake_all(struct shard *s, struct request **first, struct request **la
 void shard_ask(struct shard *s, enum loader_type type, struct loader_ask ask, struct bytes a,
                struct bytes b);
 struct loader_ask shard_ask_for(struct request *r);
+/* So many questions wait that new calls and joins are refused: those under way keep a quarter of
+ * the ring, and open documents never wait for cold ones. */
+bool shard_loader_is_behind(struct shard *s);
 /* Parks and asks; STATUS_END, or STATUS_OK after a refusal. */
 enum status shard_park_and_ask(struct shard *s, struct msg_in *m, struct document *d,
                                enum loader_type type, struct loader_ask ask, struct bytes a,

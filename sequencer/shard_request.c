@@ -151,12 +151,18 @@ struct loader_ask shard_ask_for(struct request *r)
     return (struct loader_ask){.slot = r->slot, .gen = r->gen, .whom = LOADER_FOR_REQUEST};
 }
 
+bool shard_loader_is_behind(struct shard *s)
+{
+    struct ring_tx *tx = &s->wiring.loader->tx;
+    return !ring_has_room(tx, tx->capacity / 4);
+}
+
 enum status shard_park_and_ask(struct shard *s, struct msg_in *m, struct document *d,
                                enum loader_type type, struct loader_ask ask, struct bytes a,
                                struct bytes b)
 {
     /* What is asked may be slices of the message: written before anything else happens to it. */
-    struct request *r = shard_park(s, m, d);
+    struct request *r = shard_loader_is_behind(s) ? NULL : shard_park(s, m, d);
     if (!r)
         return shard_refuse(s, m, STATUS_UNAVAILABLE);
     struct loader_ask whole = shard_ask_for(r);

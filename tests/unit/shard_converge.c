@@ -1,8 +1,8 @@
 /*
- * Random clients against a whole shard: edits, offline batches, lost connections, resends, restarts,
- * small windows. Each client keeps its text the naive way (delta_model.h) and carries its pending
- * ops as the protocol says. In the end all have equal content, equal to what the server shows and to
- * a replay of the history.
+ * Random clients against a whole shard: edits, offline batches, lost connections, resends,
+ * restarts, small windows. Each client keeps its text the naive way (delta_model.h) and carries its
+ * pending ops as the protocol says. In the end all have equal content, equal to what the server
+ * shows and to a replay of the history.
  */
 #include "sequencer/transform.h"
 #include "tests/support/shard_rig.h"
