@@ -199,6 +199,7 @@ static void seal_and_write(struct log *l, enum status *s)
     buffer_reset(&l->open);
     l->sealed = group;
     l->is_writing = true;
+    l->is_head_writing = header.offset == 0;
     l->written_idx = l->next_idx - 1;
     l->prev_sum = header.header_sum;
     l->offset += disk_bytes;
@@ -215,7 +216,7 @@ unsigned log_poll(struct log *l, enum status *s)
     while (l->disk.ops->poll(l->disk.self, &done, 1) == 1) {
         enum status ended = done.status;
         if (done.token == &l->is_writing) {
-            l->is_writing = false;
+            l->is_writing = l->is_head_writing = false;
             if (ended == STATUS_OK)
                 l->durable_idx = l->written_idx;
         } else {

@@ -62,7 +62,10 @@ unsigned log_files_prepare(struct log *l)
     if (l->job != LOG_JOB_NONE || l->is_failed || l->is_closing)
         return 0;
     uint32_t n_ready = l->n_segments - l->cur - 1;
-    bool is_released = l->cur > 0 && l->segments[1].first_idx <= l->view_idx + 1;
+    /* Not before the segment behind it has a first group that is durable: until then this one alone
+     * says where the chain stands. */
+    bool is_released = l->cur > 0 && l->segments[1].first_idx <= l->view_idx + 1 &&
+                       (l->cur > 1 || !l->is_head_writing);
     bool is_same_size = l->segments[0].bytes == l->options.segment_bytes;
     enum status s = STATUS_NO_ROOM;
     if (is_released)

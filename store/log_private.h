@@ -45,6 +45,7 @@ struct log {
 
     struct log_group_buffer sealed;
     bool is_writing;
+    bool is_head_writing; /* and it is the first of its segment */
     uint64_t written_idx; /* durable once the write in flight has ended */
 
     uint64_t durable_idx;
