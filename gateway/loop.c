@@ -7,11 +7,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #define POLL_CQES_MAX     2048u
-#define SEND_BYTES_MAX    (256u << 10) /* of one send: so that progress shows */
+#define FLUSH_SOCKS_MAX   (LOOP_CQ_ENTRIES / 2)
+#define SEND_BYTES_MAX    (256u << 10) /* of one send */
 #define ACCEPT_BACKOFF_NS (100 * NS_PER_MS)
 
 /* ---- small things ---- */
@@ -47,8 +46,9 @@ static void touch(struct loop *l, struct sock *s)
     if (s->is_dirty)
         return;
     s->is_dirty = true;
-    s->next_dirty = l->dirty;
-    l->dirty = s;
+    s->next_dirty = NULL;
+    *(l->dirty ? &l->dirty_last->next_dirty : &l->dirty) = s;
+    l->dirty_last = s;
 }
 
 static void linger_remove(struct loop *l, struct sock *s)
@@ -93,7 +93,7 @@ static void submit_send(struct loop *l, struct sock *s)
     struct io_uring_sqe *sqe = sqe_take(l);
     struct loop_message *m = &l->messages[l->n_messages];
     unsigned n = slab_queue_gather(&s->out, m->iov, LOOP_IOVECS, SEND_BYTES_MAX);
-    int flags = MSG_NOSIGNAL | MSG_WAITALL;
+    int flags = MSG_NOSIGNAL; /* a short send completes: it shows that the peer reads */
     if (n == 1) {
         io_uring_prep_send(sqe, (int)s->fd, m->iov[0].iov_base, m->iov[0].iov_len, flags);
     } else {
@@ -231,12 +231,12 @@ static void submit_event_poll(struct loop *l)
     l->event_armed = true;
 }
 
-/* Everything that is queued becomes submissions. */
+/* What is queued becomes submissions: of so many sockets that their completions have room. */
 static void flush(struct loop *l)
 {
     if (l->options.handler.on_flush)
         l->options.handler.on_flush(l->options.handler.self);
-    while (l->dirty) {
+    for (unsigned n = 0; l->dirty && n < FLUSH_SOCKS_MAX; n++) {
         struct sock *s = l->dirty;
         l->dirty = s->next_dirty;
         s->is_dirty = false;
@@ -438,7 +438,7 @@ unsigned loop_poll(struct loop *l)
     flush(l);
     int submitted = io_uring_submit(&l->ring);
     l->n_messages = 0;
-    return n + (submitted > 0);
+    return n + (submitted > 0) + (l->dirty != NULL);
 }
 
 void loop_wait(struct loop *l, uint64_t timeout_ns)
@@ -446,7 +446,7 @@ void loop_wait(struct loop *l, uint64_t timeout_ns)
     struct io_uring_cqe *cqe;
     enable(l);
     flush(l);
-    if (io_uring_cq_ready(&l->ring))
+    if (l->dirty || io_uring_cq_ready(&l->ring))
         timeout_ns = 0;
     /* an hour is for ever to a caller that looks again */
     uint64_t ns = timeout_ns < 3600 * NS_PER_S ? timeout_ns : 3600 * NS_PER_S;

@@ -32,7 +32,7 @@
 struct loop;
 
 #define LOOP_LINGER_NS     (2ull * 1000 * 1000 * 1000)
-#define LOOP_LINGER_ROUNDS 15u
+#define LOOP_LINGER_ROUNDS 60u
 
 /* ---- slabs: append-only buffers that many connections send from ---- */
 

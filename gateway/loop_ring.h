@@ -79,7 +79,7 @@ struct loop {
     struct loop_options options;
     struct slab_pool slabs;
     struct sock *socks;
-    struct sock *dirty;
+    struct sock *dirty, *dirty_last;
     struct sock *linger_first, *linger_last;
     uint32_t sockets_max;
     uint32_t n_fresh; /* slots below were used before */
