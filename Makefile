@@ -43,7 +43,7 @@ UNIT_TESTS    += slab tls conn_http conn_ws
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
-THREAD_TESTS  := ring_threads loop_thread
+THREAD_TESTS  := ring_threads loop_thread log_archive
 # libFuzzer targets: tests/fuzz/NAME.c, corpora in tests/fuzz/corpus/NAME/
 FUZZ_TARGETS  := ws http json opjson token op_cursor transform rope log_segment
 FUZZ_LIBS_ws   := -lwslay
