@@ -28,7 +28,7 @@ void metrics_open(struct gateway *g)
                                   "1 while it serves: started and not draining");
     g->n.connections = counters_add(c, COUNTER_GAUGE, "penstock_connections", own,
                                     "Open connections, HTTP and WebSocket");
-    g->n.sessions = counters_add(c, COUNTER_GAUGE, "penstock_sessions", own,
+    g->n.sessions = counters_add(c, COUNTER_GAUGE, "penstock_gateway_sessions", own,
                                  "WebSocket sessions, handshakes under way included");
     g->n.messages_in = counters_add(c, COUNTER_TOTAL, "penstock_messages_received_total", own,
                                     "WebSocket messages from clients");
