@@ -37,7 +37,7 @@ TOOLS_SRC     += tools/replay.c tools/replay_doc.c tools/replay_agent.c tools/re
 PERF_PROGRAMS := calibrate pipeline load donothing
 # Criterion tests: tests/unit/NAME.c -> build/<variant>/unit/NAME
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope record log disk view archive token
-UNIT_TESTS    += wheel cursor uplink fanout gateway rest
+UNIT_TESTS    += wheel cursor uplink fanout reply gateway rest
 UNIT_TESTS    += access accept history documents merge shard_ops shard_join shard_calls shard_converge
 UNIT_TESTS    += slab tls conn_http conn_ws
 UNIT_LIBS_http := -lhttp_parser
