@@ -470,6 +470,8 @@ static enum status open_conns(struct gateway *g)
         .handshake_ms_max = g->o.handshake_ms_max,
         .idle_http_ms_max = IDLE_HTTP_MS,
         .outbound_bytes_max = g->o.outbound_bytes_max,
+        .in_bytes_max = g->o.memory_bytes / 5,
+        .slab_bytes_max = g->o.memory_bytes / 5 * 4,
     };
     return conns_open(&g->conns, &o);
 }

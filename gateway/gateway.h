@@ -42,10 +42,11 @@ struct gateway_options {
     uint32_t op_parts_max;
     uint32_t document_units_max; /* both: only told to clients in `limits` and used for op_check */
     uint64_t outbound_bytes_max; /* a connection; default 4 MiB (content being sent not counted) */
-    uint32_t messages_per_s;     /* a connection's token bucket; 0: no limit; default 2000 */
-    uint32_t handshake_ms_max;   /* to the end of the request head; default 10000 */
-    uint32_t token_leeway_s;     /* default 10, at most 60 */
-    struct counters *counters;   /* printed by /metrics; the gateway adds its own */
+    uint64_t memory_bytes;     /* of what is received and what is queued to be sent; 0: 1280 MiB */
+    uint32_t messages_per_s;   /* a connection's token bucket; 0: no limit; default 2000 */
+    uint32_t handshake_ms_max; /* to the end of the request head; default 10000 */
+    uint32_t token_leeway_s;   /* default 10, at most 60 */
+    struct counters *counters; /* printed by /metrics; the gateway adds its own */
     uint32_t n_shards;
     struct link_end *shards[GATEWAY_SHARDS_MAX];
 };

@@ -12,10 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MIB              (1ull << 20)
-#define GIB              (1ull << 30)
-#define FIELD(name)      offsetof(struct config, name)
-#define SHARDS_CORES_MAX 16u /* more than this many only where asked for */
+#define MIB         (1ull << 20)
+#define GIB         (1ull << 30)
+#define FIELD(name) offsetof(struct config, name)
+/* What a gateway takes besides gateway_bytes: buffers for one message's work; a connection's entry
+ * and session; with OpenSSL's part (19 KiB while idle, and a record of 16 KiB on the way). */
+#define GATEWAY_BUFFER_BYTES (48 * MIB)
+#define CONNECTION_BYTES     (2ull << 10)
+#define TLS_BYTES            (48ull << 10)
+#define SHARDS_CORES_MAX     16u /* more than this many only where asked for */
 
 static const struct option_spec specs[] = {
     {"data", OPTION_TEXT, "DIR", "data directory; made where there is none (required)", FIELD(data),
@@ -273,7 +278,10 @@ enum status config_split_memory(const struct config *c, uint32_t n_shards, struc
     };
     uint64_t shard_fixed = 2 * m->log_group_bytes + 2 * m->archive_batch_bytes + m->loader_bytes +
                            2 * LIMIT_RING_BYTES; /* the loader's and the archive's rings */
-    uint64_t fixed = n_shards * (shard_fixed + c->gateways * 2 * m->ring_bytes);
+    uint64_t gateway_fixed =
+        GATEWAY_BUFFER_BYTES + c->connections * (c->tls_cert ? TLS_BYTES : CONNECTION_BYTES);
+    uint64_t fixed =
+        n_shards * (shard_fixed + c->gateways * 2 * m->ring_bytes) + c->gateways * gateway_fixed;
     uint64_t least = fixed + n_shards * 32 * MIB + c->gateways * 16 * MIB;
     if (c->memory_bytes < least)
         return options_complain(

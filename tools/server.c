@@ -136,6 +136,7 @@ static struct gateway_options gateway_options_of(struct server *s, uint32_t idx)
         .op_parts_max = (uint32_t)c->op_components,
         .document_units_max = (uint32_t)c->document_units,
         .outbound_bytes_max = c->outbound_bytes,
+        .memory_bytes = s->memory.gateway_bytes,
         .messages_per_s = (uint32_t)c->messages_per_s,
         .handshake_ms_max = 10000,
         .token_leeway_s = (uint32_t)c->jwt_leeway_s,
