@@ -29,7 +29,8 @@
  *
  * Errors: STATUS_IO (the caller ends the process: a failed sync is never retried), STATUS_NO_ROOM
  * (no space on the device when a file is made; or too many jobs). One line about an error of the OS
- * goes to say(). disk_uring*.c is the only place, with the gateway's loop, that includes liburing.h.
+ * goes to say(). disk_uring*.c is the only place, with the gateway's loop, that includes
+ * liburing.h.
  */
 #ifndef PENSTOCK_STORE_DISK_H
 #define PENSTOCK_STORE_DISK_H

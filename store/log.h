@@ -98,8 +98,8 @@ enum status log_cursor_open(struct log_cursor **out, struct disk disk,
                             const struct log_options *options, uint64_t from_idx) must_use;
 void log_cursor_close(struct log_cursor *c);
 /* The next record up to `durable_idx`; STATUS_END when there is none; STATUS_CORRUPT where one must
- * be and is not. LOG_TO_END: up to the end of the chain, where nobody writes; a torn tail is an end.
- */
+ * be and is not. LOG_TO_END: up to the end of the chain, where nobody writes; a torn tail is an
+ * end. */
 enum status log_cursor_next(struct log_cursor *c, uint64_t durable_idx,
                             struct log_record *r) must_use;
 

@@ -335,8 +335,8 @@ enum status log_walk_next(struct log_walk *w, struct segment_group *group, struc
 
 /* ---- what stands behind the end ---- */
 
-/* Looks at every sector of [from, to) of a segment. A whole header of this log that is later than the
- * chain's end counts wherever it stands: also one that was moved away from its place was written.
+/* Looks at every sector of [from, to) of a segment. A whole header of this log that is later than
+ * the chain's end counts wherever it stands: one that was moved from its place was written too.
  * `chain` NULL: any group of any log. */
 static enum status scan_segment(struct log_walk *w, uint64_t segment, uint64_t from, uint64_t to,
                                 const struct segment_chain *chain, struct segment_group *found)

@@ -6,13 +6,13 @@
  *     u8 flags · author · time · seq · str op
  *
  * An author is { str user, str client, str accepted_by } as in the log's record; a new one is
- * written out once and takes the next of VIEW_RUN_AUTHORS slots, round and round; later ops name the
- * slot, or nothing when it is the author of the op before. Time is a zigzag varint against the op
- * before, left out where it is equal; seq is left out where it is the author's next. So an op of
+ * written out once and takes the next of VIEW_RUN_AUTHORS slots, round and round; later ops name
+ * the slot, or nothing when it is the author of the op before. Time is a zigzag varint against the
+ * op before, left out where it is equal; seq is left out where it is the author's next. So an op of
  * somebody who types on costs two bytes more than itself.
  *
- * History hashes are not stored: they follow from the head's and the ops, and the last one must come
- * out as the head says. Nor are payload hashes: only a client's last message needs them.
+ * History hashes are not stored: they follow from the head's and the ops, and the last one must
+ * come out as the head says. Nor are payload hashes: only a client's last message needs them.
  */
 #ifndef PENSTOCK_STORE_VIEW_RUN_H
 #define PENSTOCK_STORE_VIEW_RUN_H
