@@ -63,7 +63,7 @@ void conn_buffer_drop(struct conn *c, struct conn_buffer *b, size_t n)
     b->n -= (uint32_t)n;
 }
 
-/* ---- deadlines: a list for each kind of wait; all in it wait equally long, so it is in order ---- */
+/* ---- deadlines: a list a kind of wait; all in it wait equally long, so it is in order ---- */
 
 static void wait_remove(struct conn *c)
 {

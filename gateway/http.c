@@ -9,7 +9,7 @@ enum { IN_TOKEN = 1, IN_TARGET = 2, IN_HOST = 4, IN_DIGITS = 8, IN_FIELD = 16 };
 #define FIELD_TARGET_TOKEN      (IN_FIELD | IN_TARGET | IN_TOKEN)
 #define FIELD_TARGET_TOKEN_HOST (IN_FIELD | IN_TARGET | IN_TOKEN | IN_HOST)
 
-/* A target takes any visible ASCII but '#'; a field's value anything but controls (RFC 9110 5.5). */
+/* A target takes visible ASCII but '#'; a field's value anything but controls (RFC 9110 5.5). */
 static const uint8_t classes[256] = {
     ['\t'] = IN_FIELD,
     [' '] = IN_FIELD,

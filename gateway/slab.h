@@ -84,7 +84,7 @@ void slab_pool_rest(struct slab_pool *p);
 /* False: no memory; nothing was added. */
 bool slab_queue_add(struct slab_pool *p, struct slab_queue *q, struct slab *s, uint32_t offset,
                     uint32_t n);
-/* The front of the queue as at most iov_max pieces and bytes_max bytes, locked; returns how many. */
+/* The front of the queue as at most iov_max pieces and bytes_max bytes, locked; how many. */
 unsigned slab_queue_gather(struct slab_queue *q, struct iovec *iov, unsigned iov_max,
                            size_t bytes_max);
 /* The first n bytes are done with; unlocks. */

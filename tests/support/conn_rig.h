@@ -1,6 +1,6 @@
 /*
- * conn_rig.h - a table of connections on loopback and blocking clients of it, in one thread: whoever
- * waits turns the server.
+ * conn_rig.h - a table of connections on loopback and blocking clients of it, in one thread:
+ * whoever waits turns the server.
  */
 #ifndef PENSTOCK_TESTS_CONN_RIG_H
 #define PENSTOCK_TESTS_CONN_RIG_H
@@ -30,7 +30,7 @@ static struct server {
     char last_text[256];
 } server;
 
-/* ---- the handler: /ws upgrades, everything else says its target and the length of its body ---- */
+/* ---- the handler: /ws upgrades, all else says its target and the length of its body ---- */
 
 static inline void rig_on_request(void *self, struct conn *c, const struct http_request *req,
                                   struct bytes body)
