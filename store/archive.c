@@ -190,6 +190,8 @@ static bool has_content(struct archive *a)
 
 static void fail(struct archive *a, enum status s)
 {
+    say(SAY_ERROR, "shard %u: the log can't be carried into the view: %s (%s)",
+        a->options.log.shard, status_name(s), status_hint(s));
     atomic_store_explicit(&a->options.shared->failed, (uint32_t)s, memory_order_release);
     for (int i = 0; i < ARCHIVE_WAKES; i++) {
         if (a->options.wake[i])

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 
 #define READERS_MAX 256u
+#define FULL_BYTES  (4u << 20) /* a disk with less free is full */
 
 static const char *const table_names[VIEW_TABLES] = {
     [VIEW_META] = "meta",       [VIEW_NAME] = "name",     [VIEW_DOC] = "doc",      [VIEW_OP] = "op",
@@ -29,6 +31,8 @@ enum status view_status(int rc)
         return STATUS_NO_ROOM;
     case ENOMEM:
         return STATUS_NO_MEMORY;
+    case EIO:
+        return STATUS_IO;
     case MDB_VERSION_MISMATCH:
         return STATUS_FORMAT;
     case MDB_CORRUPTED:
@@ -43,6 +47,18 @@ enum status view_status(int rc)
     }
     say(SAY_ERROR, "view: %s", mdb_strerror(rc));
     return STATUS_CORRUPT;
+}
+
+/* LMDB says EIO where a write came short, as the last one before a full disk does. Trying again is
+ * safe: what the transaction wrote is not referred to by what is committed, and the next attempt
+ * writes all of it anew. */
+enum status view_write_status(struct view *v, enum status s)
+{
+    struct statvfs fs;
+    if (s == STATUS_IO && fstatvfs(view_fd(v), &fs) == 0 &&
+        (uint64_t)fs.f_bavail * fs.f_frsize < FULL_BYTES)
+        return STATUS_NO_ROOM;
+    return s;
 }
 
 /* ---- keys ---- */

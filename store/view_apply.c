@@ -290,7 +290,7 @@ enum status view_apply(struct view_write *w, uint64_t idx, enum record_type type
     }
     if (s == STATUS_OK)
         w->index = idx;
-    return s;
+    return s == STATUS_OK ? s : view_write_status(w->view, s);
 }
 
 enum status view_write_version(struct view_write *w, uint64_t docnum, uint64_t *version)
@@ -315,7 +315,7 @@ enum status view_put_content(struct view_write *w, uint64_t docnum, uint64_t ver
     struct view_key key = view_key_num2(docnum, version);
     s = view_put(w->txn, w->view->tables[VIEW_CONTENT], view_key_bytes(&key), content);
     if (s != STATUS_OK || version <= d->content_version)
-        return s;
+        return view_write_status(w->view, s);
     /* Of the ops' bytes since the last snapshot those behind this one remain: in proportion, since
      * this only tells when the next snapshot pays. */
     uint64_t n_since = d->version - d->content_version;

@@ -46,6 +46,7 @@ struct view_key {
 };
 
 enum status view_status(int rc);
+enum status view_write_status(struct view *v, enum status s);
 struct view_key view_key_num(uint64_t docnum);
 struct view_key view_key_num2(uint64_t docnum, uint64_t version);
 /* False: longer than any key. */

@@ -426,5 +426,5 @@ enum status view_write_commit(struct view_write *w)
     else
         mdb_txn_abort(w->txn);
     write_end(w);
-    return s;
+    return s == STATUS_OK ? s : view_write_status(w->view, s);
 }
