@@ -95,9 +95,8 @@ enum status shard_on_presence(struct shard *s, struct msg_in *m)
     msg_read_struct(&r, &h);
     if (!r.ok)
         return shard_refuse(s, m, STATUS_BAD_MESSAGE);
-    bool has_version = h.flags & MSG_PRESENCE_VERSION;
-    if (has_version && h.version > e->doc->version)
-        return shard_refuse(s, m, STATUS_VERSION_AHEAD);
+    /* A version that is not there yet reads as the newest: the cursor is told, the error is not. */
+    bool has_version = (h.flags & MSG_PRESENCE_VERSION) && h.version < e->doc->version;
     e->cursor_version = has_version ? h.version : e->doc->version;
     e->cursor_u16 = h.cursor_u16;
     e->anchor_u16 = h.anchor_u16;
