@@ -25,7 +25,7 @@ static void move_gap(struct replay_text *t, size_t to)
     uint16_t *u = t->units;
     if (to < t->gap)
         memmove(u + to + t->gap_units, u + to, (t->gap - to) * sizeof *u);
-    else
+    else if (to > t->gap)
         memmove(u + t->gap, u + t->gap + t->gap_units, (to - t->gap) * sizeof *u);
     t->gap = to;
 }
