@@ -157,6 +157,26 @@ bool config_read_cpus(const char *text, int cpus[CONFIG_CPUS_MAX], unsigned *n)
 
 /* ---- the file ---- */
 
+/* What the file says, kept to the end of the process: text options point into it. */
+struct kept {
+    struct kept *next;
+    char text[];
+};
+
+static struct kept *kept_all;
+
+static const char *keep(const char *value)
+{
+    size_t n = strlen(value) + 1;
+    struct kept *k = malloc(sizeof *k + n);
+    if (!k)
+        return NULL;
+    memcpy(k->text, value, n);
+    k->next = kept_all;
+    kept_all = k;
+    return k->text;
+}
+
 struct file_reader {
     struct config *config;
     char why[200];
@@ -173,8 +193,7 @@ static int on_value(void *self, const char *section, const char *name, const cha
     else if (strcmp(name, "config") == 0)
         snprintf(r->why, sizeof r->why, "a file can't name another one");
     else {
-        /* Text options keep what they are given, to the end of the process. */
-        char *kept = strdup(value);
+        const char *kept = keep(value);
         if (!kept || options_set(&command, name, kept, r->config, why, sizeof why) != STATUS_OK)
             snprintf(r->why, sizeof r->why, "%.40s: %s", name, why);
     }
