@@ -263,7 +263,7 @@ static const uint8_t *unescape(const uint8_t *p, const uint8_t *end, uint8_t *ou
     return keep ? out : end;
 }
 
-/* Takes a string's text between its quotes; *escaped: it holds escapes, which are not checked yet. */
+/* A string's text between its quotes; *escaped: it holds escapes, which are not checked yet. */
 static inline bool scan_string(struct json *j, struct bytes *raw, bool *escaped)
 {
     if (peek_byte(j) != '"')

@@ -58,7 +58,7 @@ static bool digits_that_fit(double v, int n, struct decimal *d)
     return decimal_value(d->digits, n, d->exp10) == v;
 }
 
-/* Fewest digits that read back as v > 0. For a normal v: 15 digits without their zeroes, where those
+/* Fewest digits that read back as v > 0. For a normal v: 15 digits less their zeroes, where those
  * do. Below, decimals are denser than doubles, so the count is searched; "n digits fit" is monotone
  * in n, since n digits are also n + 1. */
 static void shortest(double v, struct decimal *d)

@@ -173,7 +173,7 @@ static enum status put_canonical(struct build *b, struct bytes raw, struct bytes
     return STATUS_OK;
 }
 
-/* Appends `str value`: the canonical text comes first, behind the longest length, and moves down. */
+/* Appends `str value`: the canonical text comes behind the longest length, and moves down. */
 static enum status put_attr_value(struct build *b, struct bytes raw)
 {
     struct writer *v = &b->values;

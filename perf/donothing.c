@@ -138,7 +138,7 @@ static void on_text(struct conn *c, uint8_t *payload, size_t n)
                      (unsigned long)++d->version);
     uint8_t *ack = frame_head(text + HEAD_BYTES, (size_t)m);
     put(c, ack, (size_t)(text + HEAD_BYTES + m - ack));
-    /* The masked header before the payload is longer than an unmasked one: room to write it there. */
+    /* A masked header is longer than an unmasked one, so this fits where that stood. */
     uint8_t *frame = frame_head(payload, n);
     for (uint32_t i = 0; i < d->n; i++)
         if (d->conns[i] != c)

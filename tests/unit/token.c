@@ -263,7 +263,7 @@ Test(token, none_is_refused_in_every_spelling)
     token_keys_close(k);
 }
 
-/* Every key kind's public bytes as an HMAC key, and every alg name on every other kind's signature. */
+/* Every public key as an HMAC secret, and every alg name on every other kind's signature. */
 Test(token, no_algorithm_works_with_another_kinds_key)
 {
     static const char *const files[] = {"a.hs256", "rs.pem", "es.pem", "ed.pem"};
