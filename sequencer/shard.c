@@ -58,7 +58,7 @@ static void add_counters(struct shard *s)
     struct shard_counters *c = &s->count;
     const enum counter_kind total = COUNTER_TOTAL, gauge = COUNTER_GAUGE;
     c->ops = add(s, total, "penstock_ops_accepted_total", "Ops accepted and numbered");
-    c->op_bytes = add(s, total, "penstock_op_bytes_total", "Bytes of accepted ops");
+    c->op_bytes = add(s, total, "penstock_op_bytes_total", "Bytes of their log records");
     c->ops_merged = add(s, total, "penstock_ops_merged_total", "Ops whose base was not the newest");
     c->ops_resent = add(s, total, "penstock_ops_resent_total", "Ops that had been accepted before");
     c->messages = add(s, total, "penstock_shard_messages_total", "Messages taken from gateways");

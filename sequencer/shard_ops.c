@@ -214,6 +214,7 @@ static enum status record(struct shard *s, struct work *w)
     }
     record_patch_ops(p, head.first_version, w->n_accepted);
     remember(s, w, log_commit(s->log, RECORD_OPS, writer_n(&out)));
+    counter_bump(s->count.op_bytes, writer_n(&out));
     return STATUS_OK;
 }
 

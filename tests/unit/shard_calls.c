@@ -361,6 +361,71 @@ Test(shard_calls, more_documents_than_memory_holds_are_all_there)
     }
 }
 
+Test(shard_calls, no_document_leaves_memory_before_the_view_has_it)
+{
+    char id[32];
+    static bool made[600];
+    unsigned n_made = 0;
+    rig.options.memory_bytes = 16u << 20;
+    rig_restart();
+    rig_run();
+    rig_forget();
+    rig.archive_stopped = true;
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(id, sizeof id, "big%u", i);
+        rig_send_call(0, &(struct rig_call){.type = MSG_DOC_CREATE,
+                                            .tag = i + 1,
+                                            .user = "ann",
+                                            .doc = id,
+                                            .more = {BYTES_LIT("t"), long_content('a', 60000)}});
+        rig_run();
+        const struct rig_msg *m = rig_next(0);
+        made[i] = m && m->type == MSG_DOC;
+        n_made += made[i];
+    }
+    cr_assert(n_made > 100 && n_made < 400, "%u", n_made);
+    rig.archive_stopped = false;
+    rig_pass_ms(200);
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(id, sizeof id, "big%u", i);
+        if (made[i])
+            cr_assert_eq(strlen(rig_get("ann", id, DOC_AT_NOW, 0)->content), 60000);
+    }
+}
+
+static void write_as(const char *client, uint64_t base, uint64_t seq, struct bytes op)
+{
+    rig_send_ops(&(struct rig_ops){.g = 0,
+                                   .head = {.tag = 9, .session = MSG_NO_SESSION},
+                                   .base = base,
+                                   .ops = &(struct rig_op){seq, op},
+                                   .n = 1,
+                                   .user = "ann",
+                                   .doc = "d",
+                                   .client = client});
+    rig_run();
+}
+
+Test(shard_calls, clients_that_left_memory_are_still_known)
+{
+    char client[32];
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(client, sizeof client, "c%u", i);
+        write_as(client, i, 1, rig_insert(0, "x"));
+        cr_assert_eq(rig_read_acks(rig_expect(0, MSG_ACKS))->ack[0].version, i + 1);
+        if (i % 50 == 0)
+            rig_pass_ms(150); /* the archive takes them over */
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(client, sizeof client, "c%u", i);
+        write_as(client, 300, 1, rig_insert(0, "x"));
+        cr_assert_eq(rig_read_acks(rig_expect(0, MSG_ACKS))->ack[0].version, i + 1, "resent");
+        write_as(client, 300, 1, rig_insert(0, "y"));
+        cr_assert_eq(rig_read_acks(rig_expect(0, MSG_ACKS))->h.status, STATUS_SEQ_REUSED);
+    }
+    cr_assert_eq(rig_get("ann", "d", DOC_AT_NOW, 0)->h.version, 300);
+}
+
 Test(shard_calls, a_document_is_loaded_from_its_snapshot_and_the_ops_behind_it)
 {
     struct msg_head ann =

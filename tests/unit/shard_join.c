@@ -284,6 +284,51 @@ Test(shard_join, a_long_way_back_comes_in_chunks_that_wait_for_credit)
     cr_assert(r->h.tag == 12 && r->h.first_version == 12002);
 }
 
+Test(shard_join, what_the_window_holds_is_cut_into_chunks_too)
+{
+    struct msg_head ann = rig_joins(&ann_joins)->h.head;
+    char text[200];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    for (uint64_t i = 0; i < 3000; i++) { /* more than two chunks of 256 KiB */
+        send_op(0, ann, i, i + 1, i % 2 ? rig_delete(0, 150) : rig_insert(0, text));
+        if (i % 64 == 63)
+            rig_run();
+    }
+    rig_run();
+    rig_forget();
+    struct rig_join back = bob_joins;
+    back.flags = MSG_JOIN_VERSION;
+    struct msg_head bob = rig_joins(&back)->h.head;
+    cr_assert_eq(rig.in[1].n, 1, "one chunk, and no more without a credit");
+    expect_catchup(1, 1, 3000, bob);
+}
+
+Test(shard_join, a_credit_too_many_changes_nothing)
+{
+    rig.options.window_bytes = 64u << 10;
+    rig_restart();
+    rig_run();
+    rig_forget();
+    struct msg_head ann = rig_joins(&ann_joins)->h.head;
+    write_ops(ann, 9000);
+    struct rig_join back = bob_joins;
+    back.flags = MSG_JOIN_VERSION;
+    struct msg_head bob = rig_joins(&back)->h.head;
+    for (unsigned i = 0; i < 5; i++)
+        send_head(1, MSG_CREDIT, bob);
+    rig_run();
+    uint64_t next = 1;
+    for (const struct rig_msg *m; (m = rig_next(1)) && m->type == MSG_CATCHUP;) {
+        struct reader r = reader_of(bytes_of(m->p, m->n));
+        struct msg_catchup c;
+        msg_read_struct(&r, &c);
+        cr_assert_eq(c.first_version, next);
+        next += c.n_ops;
+    }
+    cr_assert_gt(next, 1);
+}
+
 /* ---- roles ---- */
 
 static uint32_t expect_note(unsigned g, uint16_t type, uint64_t tag)
