@@ -232,7 +232,7 @@ Test(log, every_flipped_bit_of_a_closed_log_is_detected_or_harmless, .timeout = 
     for (int i = 0; i < MEMORY_DISK_FILES; i++) {
         struct memory_file *f = &m->files[i];
         for (uint64_t bit = 0; f->is_there && bit < f->bytes * 8;
-             bit += bit % 4096 < 1200 ? 1 : 61) {
+             bit += bit % 32768 < 1100 ? 1 : 61) {
             struct memory_disk *copy = memory_disk_copy(m);
             copy->files[i].at[bit / 8] ^= (uint8_t)(1u << bit % 8);
             must_be_seen_or_harmless(copy, 0, want, f->name, bit);
