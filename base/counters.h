@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define COUNTERS_MAX        1024u
+#define COUNTERS_MAX        4096u
 #define COUNTER_NAME_BYTES  56u
 #define COUNTER_LABEL_BYTES 32u
 
