@@ -323,8 +323,8 @@ enum status server_start(struct server *s)
         st = start_thread(&s->loader_thread);
     for (uint32_t i = 0; i < s->n_sequencers && st == STATUS_OK; i++)
         st = start_thread(&s->sequencers[i].thread);
-    /* By then the shards have told the gateways that they are ready, and a gateway hears of it in its
-     * first round: nobody who connects after the ready line is turned away. */
+    /* By then the shards have told the gateways that they are ready, and a gateway hears of it in
+     * its first round: nobody who connects after the ready line is turned away. */
     if (st == STATUS_OK && !wait_until(s, sequencers_run, START_MS_MAX, NULL))
         st = STATUS_UNAVAILABLE;
     for (uint32_t i = 0; i < s->n_gateways && st == STATUS_OK; i++)
