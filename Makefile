@@ -147,7 +147,11 @@ THREAD_SUITES = $(foreach t,$(THREAD_TESTS),"program:threads-$t:$(OUT)/tsan/$t")
 CORPUS_SUITES = $(foreach t,$(FUZZ_TARGETS),"program:corpus-$t:$(BUILD)/fuzz/fuzz/$t -runs=0 tests/fuzz/corpus/$t")
 RUN_NODE = $(NODE) --test --test-reporter=tap
 KILLS ?= 20
-NODE_SUITES = "node:blackbox:$(RUN_NODE) tests/blackbox/"
+TRACES ?= all
+NODE_SUITES = "node:blackbox:$(RUN_NODE) tests/blackbox/*.test.mjs" "counted:kills:KILLS=$(KILLS) $(NODE) tests/crash/kill.mjs"
+# What a sanitizer would only make slow, or whose figures it would change.
+PLAIN_SUITES = "counted:budget:$(NODE) tests/crash/budget.mjs" "counted:browser:$(NODE) tests/browser/coedit.mjs" \
+               "counted:replay:TRACES=$(TRACES) $(NODE) tests/replay.mjs"
 ORACLE_BINS = $(OUT)/oracle/algebra_child
 NODE_SUITES += "counted:oracle-algebra:$(NODE) tests/oracle/algebra.mjs $(OUT)/oracle/algebra_child"
 export PENSTOCK_BIN ?= $(abspath $(OUT)/penstock)
@@ -158,7 +162,7 @@ programs: $(BUILD)/penstock $(addprefix $(BUILD)/,$(PERF_PROGRAMS))
 test: ## builds and runs every suite; the last line adds them up
 	@bash tools/deps.sh test
 	@$(MAKE) --no-print-directory test-build
-	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES)
+	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES) $(PLAIN_SUITES)
 .PHONY: test-build
 test-build: programs $(UNIT_BINS) $(THREAD_BINS) $(ORACLE_BINS) tests/node_modules/.installed
 	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
@@ -174,6 +178,7 @@ asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
 .PHONY: asan-run
 asan-run: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1
 asan-run: export UBSAN_OPTIONS = print_stacktrace=1
+asan-run: export PATIENCE ?= 5
 asan-run: $(OUT)/penstock $(UNIT_BINS) $(ORACLE_BINS) tests/node_modules/.installed
 	@PENSTOCK_BIN=$(abspath $(OUT)/penstock) LOGS=$(BUILD)/test-logs/asan bash tests/run.sh $(UNIT_SUITES) $(NODE_SUITES)
 .PHONY: tsan
