@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/say.h"
 #include "net/op.h"
-#include "perf/samples.h"
+#include "tools/histogram.h"
 #include "tools/server_private.h"
 
 #include <ftw.h>
@@ -51,7 +51,7 @@ struct bench {
     uint64_t n_released;
     uint64_t n_refused;
     uint64_t random;
-    struct samples latency;
+    struct histogram latency;
 };
 
 static uint64_t next_random(struct bench *b)
@@ -178,7 +178,7 @@ static void on_released(struct bench *b, struct bytes payload, uint64_t now_ns)
     b->versions[s->doc] = rel.first_version + rel.n_ops - 1;
     b->n_released += rel.n_ops;
     b->ready[b->n_ready++] = writer;
-    samples_add(&b->latency, now_ns - s->sent_ns);
+    histogram_add(&b->latency, now_ns - s->sent_ns);
 }
 
 static void on_refused(struct bench *b, uint16_t type, struct bytes payload)
@@ -363,10 +363,9 @@ static void report(const struct bench *b, const struct options *o, double second
     printf("  archived meanwhile  %10.0f   %% of the log's %llu records\n",
            log_records ? 100.0 * (double)archived / (double)log_records : 100.0,
            (unsigned long long)log_records);
-    printf("  latency us          p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f\n",
-           (double)samples_at(&b->latency, 0.5) / 1e3, (double)samples_at(&b->latency, 0.9) / 1e3,
-           (double)samples_at(&b->latency, 0.99) / 1e3,
-           (double)samples_at(&b->latency, 0.999) / 1e3, (double)b->latency.max / 1e3);
+    char line[160];
+    histogram_line(&b->latency, line, sizeof line);
+    printf("  latency             %s\n", line);
     if (b->n_refused)
         printf("  refused             %10llu\n", (unsigned long long)b->n_refused);
 }
