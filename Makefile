@@ -39,7 +39,7 @@ PERF_PROGRAMS := calibrate pipeline load donothing
 UNIT_TESTS    := bytes utf clock pool counters roles ring message options http ws json opjson op transform rope record log disk view archive token
 UNIT_TESTS    += wheel cursor uplink fanout reply gateway rest
 UNIT_TESTS    += access accept history documents merge shard_ops shard_join shard_calls shard_converge
-UNIT_TESTS    += slab tls conn_http conn_ws
+UNIT_TESTS    += slab tls conn_http conn_ws replay
 UNIT_LIBS_http := -lhttp_parser
 UNIT_LIBS_ws   := -lwslay
 # Plain programs that run threads (also under TSan): tests/tsan/NAME.c
@@ -108,6 +108,8 @@ $(OUT)/oracle/%: $(OUT)/tests/oracle/%.o $(ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/unit/options: $(call obj,tools/options.c tools/config.c tools/datadir.c tools/client.c)
 UNIT_LIBS_options = $(ARCHIVES)
+$(OUT)/unit/replay: $(OUT)/libtools.a
+UNIT_LIBS_replay = $(ARCHIVES)
 $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
