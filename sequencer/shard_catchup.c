@@ -127,6 +127,7 @@ void shard_catchup_answer(struct shard *s, struct session *session, const struct
                           a->status == STATUS_NO_MEMORY ? CLOSE_OVERLOAD : CLOSE_INTERNAL);
         return;
     }
+    check_cmp(a->a, ==, session->next_version);
     struct msg_catchup h = {
         .head = shard_head(session), .first_version = session->next_version, .n_ops = a->n};
     struct writer w = shard_claim(s, session->gateway, sizeof h + items.n);

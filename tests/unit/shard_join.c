@@ -284,19 +284,25 @@ Test(shard_join, a_long_way_back_comes_in_chunks_that_wait_for_credit)
     cr_assert(r->h.tag == 12 && r->h.first_version == 12002);
 }
 
-Test(shard_join, what_the_window_holds_is_cut_into_chunks_too)
+/* 160 bytes each on average, with what goes around them. */
+static void write_large_ops(struct msg_head head, uint64_t n)
 {
-    struct msg_head ann = rig_joins(&ann_joins)->h.head;
     char text[200];
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
-    for (uint64_t i = 0; i < 3000; i++) { /* more than two chunks of 256 KiB */
-        send_op(0, ann, i, i + 1, i % 2 ? rig_delete(0, 150) : rig_insert(0, text));
+    for (uint64_t i = 0; i < n; i++) {
+        send_op(0, head, i, i + 1, i % 2 ? rig_delete(0, 150) : rig_insert(0, text));
         if (i % 64 == 63)
             rig_run();
     }
     rig_run();
     rig_forget();
+}
+
+Test(shard_join, what_the_window_holds_is_cut_into_chunks_too)
+{
+    struct msg_head ann = rig_joins(&ann_joins)->h.head;
+    write_large_ops(ann, 3000);
     struct rig_join back = bob_joins;
     back.flags = MSG_JOIN_VERSION;
     struct msg_head bob = rig_joins(&back)->h.head;
@@ -311,7 +317,7 @@ Test(shard_join, a_credit_too_many_changes_nothing)
     rig_run();
     rig_forget();
     struct msg_head ann = rig_joins(&ann_joins)->h.head;
-    write_ops(ann, 9000);
+    write_large_ops(ann, 8000);
     struct rig_join back = bob_joins;
     back.flags = MSG_JOIN_VERSION;
     struct msg_head bob = rig_joins(&back)->h.head;
