@@ -29,7 +29,7 @@ GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.
                  gateway/rest_open.c gateway/rest.c gateway/rest_answer.c gateway/rest_list.c gateway/metrics.c gateway/static.c \
                  gateway/web.S gateway/gateway.c
 TOOLS_SRC     := tools/main.c tools/options.c tools/serve.c tools/config.c tools/datadir.c tools/server.c tools/server_shard.c tools/token.c \
-                 tools/client.c tools/doc.c tools/doc_print.c tools/log.c
+                 tools/client.c tools/doc.c tools/doc_edit.c tools/doc_print.c tools/log.c
 TOOLS_SRC     += tools/replay.c tools/replay_doc.c tools/replay_agent.c tools/replay_message.c tools/replay_text.c tools/trace.c \
                  tools/wsclient.c tools/histogram.c
 

@@ -283,6 +283,14 @@ enum status config_read(struct config *c, int argc, char **argv, bool *done)
     return check_config(c);
 }
 
+/* What a transaction of the view costs is mostly pages that it touches, many of them again and again:
+ * the larger the batch, the less is written for each op. */
+static uint64_t archive_batch_bytes(uint64_t memory_bytes)
+{
+    uint64_t part = memory_bytes / 64;
+    return part < 8 * MIB ? 8 * MIB : part > 128 * MIB ? 128 * MIB : part;
+}
+
 /*
  * Fixed parts first, as large as the largest record needs; then an eighth of the rest for the
  * windows of recent ops, a quarter for the gateways, and the remainder for documents.
@@ -291,7 +299,7 @@ enum status config_split_memory(const struct config *c, uint32_t n_shards, struc
 {
     *m = (struct config_memory){
         .log_group_bytes = LOG_GROUP_BYTES_DEFAULT,
-        .archive_batch_bytes = 8 * MIB,
+        .archive_batch_bytes = archive_batch_bytes(c->memory_bytes),
         .loader_bytes = 32 * MIB,
         .ring_bytes = LIMIT_RING_BYTES,
     };
