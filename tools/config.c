@@ -283,8 +283,8 @@ enum status config_read(struct config *c, int argc, char **argv, bool *done)
     return check_config(c);
 }
 
-/* What a transaction of the view costs is mostly pages that it touches, many of them again and again:
- * the larger the batch, the less is written for each op. */
+/* What a transaction of the view costs is mostly pages that it touches, many of them again and
+ * again: the larger the batch, the less is written for each op. */
 static uint64_t archive_batch_bytes(uint64_t memory_bytes)
 {
     uint64_t part = memory_bytes / 64;

@@ -17,7 +17,8 @@
 
 #define FIELD(name) offsetof(struct doc_options, name)
 #define WHOLE_MAX   9007199254740991ull
-/* clang-format off: it lays macros of initialisers out one value a line */
+/* It would lay these out one value a line. */
+/* clang-format off */
 #define SERVER_SPECS                                                                               \
     {"url", OPTION_TEXT, "URL", "the server (or PENSTOCK_URL; http://127.0.0.1:8080)",             \
      FIELD(url), 0, 0, NULL},                                                                      \

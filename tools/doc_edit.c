@@ -1,4 +1,4 @@
-/* doc_edit.c - `penstock doc edit`: one edit, as an op or as the smallest change to whole content. */
+/* doc_edit.c - `penstock doc edit`: one edit, as ops or as the smallest change to the content. */
 #include "base/say.h"
 #include "base/utf.h"
 #include "gateway/json.h"
