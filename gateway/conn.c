@@ -332,6 +332,7 @@ static void *on_open(void *self, struct sock *s, const char *peer_text)
     return c;
 }
 
+/* PATH 1: bytes arrive from a socket; what is whole of them is handled before this returns. */
 static void on_bytes(void *self, struct sock *s, struct bytes in)
 {
     struct conn *c = sock_data(s);

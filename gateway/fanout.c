@@ -237,7 +237,7 @@ static void send_ack(struct fanout *f, const struct fan_ack *a)
     f->n_messages++;
 }
 
-/* PATH 9: the run goes to each member's socket, in one piece but for the acks of its own ops. */
+/* The run goes to each member's socket, in one piece but for the acks of its own ops. */
 void fanout_flush(struct fanout *f)
 {
     struct fan_run *run = &f->run;

@@ -89,7 +89,7 @@ static void refuse_batch(struct gateway *g, struct session *s, const struct batc
                               .seq = b->first_seq});
 }
 
-/* PATH 2: one message's ops go to the shard of their document. A full ring stops the reading of
+/* One message's ops go to the shard of their document. A full ring stops the reading of
  * this socket instead of dropping the edit. */
 static void send_ops(struct gateway *g, struct session *s, struct batch *b)
 {
@@ -123,7 +123,7 @@ static void send_ops(struct gateway *g, struct session *s, struct batch *b)
         note_refusal(g, s, b);
 }
 
-/* PATH 1: JSON becomes the binary op that ring, shard, log and view hold as it is. */
+/* PATH 2: JSON becomes the binary op that ring, shard, log and view hold as it is. */
 static void on_ops(struct gateway *g, struct session *s, struct bytes text, bool is_list)
 {
     struct json j;

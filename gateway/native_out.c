@@ -271,7 +271,8 @@ static struct session *session_of(struct gateway *g, uint64_t tag)
     return p && p->kind == PEER_SESSION ? (struct session *)(void *)p : NULL;
 }
 
-/* PATH 8: each op is encoded once for all members; its sender gets an ack in its place. */
+/* PATH 9: each op is encoded once for all members; its sender gets an ack in its place.
+ * fanout_flush hands the run to their sockets. */
 static void on_released(struct gateway *g, uint32_t shard, struct reader *r)
 {
     struct msg_released m;

@@ -81,6 +81,7 @@ static bool keep(struct uplink *u, struct uplink_lane *lane, uint16_t type, stru
     return true;
 }
 
+/* PATH 3: into the ring of the document's shard. What does not fit is kept, and goes first. */
 enum uplink_result uplink_hold(struct uplink *u, uint32_t shard, uint16_t type,
                                struct bytes payload, uint64_t tag)
 {

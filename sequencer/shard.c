@@ -229,7 +229,7 @@ enum status shard_dispatch(struct shard *s, struct msg_in *m)
     }
 }
 
-/* PATH 3: messages of one gateway, within a budget. They are left in its ring while there is no
+/* PATH 4: messages of one gateway, within a budget. They are left in its ring while there is no
  * room for what they may cause: so full travels upstream, to the socket. */
 static unsigned take_input(struct shard *s, uint32_t g)
 {
@@ -300,7 +300,7 @@ static unsigned publish(struct shard *s)
     return n;
 }
 
-/* PATH 7: the disk says what is durable; what waited for it becomes visible. */
+/* PATH 8: the disk says what is durable; what waited for it becomes visible. */
 static unsigned reap(struct shard *s)
 {
     enum status st = STATUS_OK;

@@ -91,6 +91,7 @@ static enum status resume(struct shard *s, const struct request *r)
     return merge_resume(&s->merge, bytes_of(r->merge_ops, n));
 }
 
+/* PATH 5: the new ops of a message are transformed past what was accepted since their base. */
 enum status shard_merge(struct shard *s, struct msg_in *m, struct session *session,
                         struct document *d, uint64_t base, uint32_t skip, uint32_t n)
 {

@@ -134,8 +134,7 @@ static void keep_in_window(struct shard *s, struct work *w, const struct record_
     d->newest_pos = history_push(&s->window, d->newest_pos, &h);
 }
 
-/* PATH 5: apply, number, into the log's open group. Stops at the first op that the content refuses.
- */
+/* PATH 6: apply and number. Stops at the first op that the content refuses. */
 static void apply_all(struct shard *s, struct work *w, struct writer *out)
 {
     struct document *d = w->doc;
@@ -176,7 +175,8 @@ static void remember(struct shard *s, struct work *w, uint64_t idx)
     counter_bump(s->count.ops, w->n_accepted);
 }
 
-/* NO_ROOM: nothing was changed, come again. Otherwise plan.status says what was refused, if
+/* PATH 7: into the log's open group.
+ * NO_ROOM: nothing was changed, come again. Otherwise plan.status says what was refused, if
  * anything. */
 static enum status record(struct shard *s, struct work *w)
 {
@@ -246,7 +246,7 @@ static void write_released(struct shard *s, const struct work *w, struct writer 
     }
 }
 
-/* PATH 6: the broadcast waits in the gateways' rings until its record is durable (outbox.h). Once a
+/* The broadcast waits in the gateways' rings until its record is durable (outbox.h). Once a
  * gateway: encoded into the first one's ring, copied into the others'. */
 static void release(struct shard *s, const struct work *w)
 {
@@ -400,7 +400,7 @@ static void leave_session_queue(struct shard *s, const struct work *w, enum stat
     }
 }
 
-/* PATH 4: an ops message is decided. */
+/* An ops message is decided. */
 enum status shard_on_ops(struct shard *s, struct msg_in *m)
 {
     struct work w = {.m = m};
