@@ -152,10 +152,10 @@ KILLS ?= 20
 TRACES ?= all
 NODE_SUITES = "node:blackbox:$(RUN_NODE) tests/blackbox/*.test.mjs" "counted:kills:KILLS=$(KILLS) $(NODE) tests/crash/kill.mjs"
 # What a sanitizer would only make slow, or whose figures it would change.
-PLAIN_SUITES = "counted:budget:$(NODE) tests/crash/budget.mjs" "counted:browser:$(NODE) tests/browser/coedit.mjs" \
-               "counted:replay:TRACES=$(TRACES) $(NODE) tests/replay.mjs"
+PLAIN_SUITES = "counted:budget:$(NODE) tests/crash/budget.mjs" "counted:full-disk:$(NODE) tests/crash/fulldisk.mjs" \
+               "counted:browser:$(NODE) tests/browser/coedit.mjs" "counted:replay:TRACES=$(TRACES) $(NODE) tests/replay.mjs"
 ORACLE_BINS = $(OUT)/oracle/algebra_child
-NODE_SUITES += "counted:oracle-algebra:$(NODE) tests/oracle/algebra.mjs $(OUT)/oracle/algebra_child"
+NODE_SUITES += "program:oracle-algebra:$(NODE) tests/oracle/algebra.mjs $(OUT)/oracle/algebra_child"
 export PENSTOCK_BIN ?= $(abspath $(OUT)/penstock)
 
 .PHONY: programs

@@ -5,7 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { Server, refused, run, sleep, tempDir, until } from './harness.mjs';
-import { RawSocket } from './raw.mjs';
+import { RawSocket, RawWebSocket } from './raw.mjs';
 import { historyOf } from './oracle.mjs';
 
 const insert = (pos, str, more) => ({ type: 'insert', pos, str, ...more });
@@ -54,6 +54,35 @@ describe('SIGTERM', () => {
         const doc = await server.getDoc('ann', id);
         assert.ok(doc.version >= acked, `${acked} acknowledged, ${doc.version} there`);
         assert.equal(doc.content.length, doc.version);
+        await server.end();
+    });
+
+    test('while it drains, new work is answered 503 with Retry-After, and /readyz says so', async () => {
+        const server = await Server.start();
+        const { id } = await server.createDoc('ann');
+        // A client that does not answer the close frame holds the drain open.
+        const deaf = await RawWebSocket.join(server, `/ws/docs/${id}`, { token: server.token('ann') });
+        const kept = await RawSocket.open(server);
+        const get = (target) => `GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.token('ann')}\r\n\r\n`;
+        kept.write(get('/readyz'));
+        assert.equal((await kept.response()).status, 200);
+        server.child.kill('SIGTERM');
+        assert.equal(await deaf.closeCode(), 1012);
+        kept.write(get('/readyz'));
+        const answer = await kept.response();
+        // It may also have let go of the idle connection: then nobody was told a lie.
+        if (answer) {
+            assert.equal(answer.status, 503);
+            kept.write(get(`/docs/${id}`));
+            const refusal = await kept.response();
+            if (refusal) {
+                assert.equal(refusal.status, 503);
+                assert.match(refusal.headers['retry-after'], /^[0-9]+$/);
+            }
+        }
+        deaf.destroy();
+        kept.destroy();
+        assert.deepEqual(await server.ended, { code: 0, signal: null });
         await server.end();
     });
 
