@@ -20,7 +20,9 @@
 #define GATEWAY_BUFFER_BYTES (48 * MIB)
 #define CONNECTION_BYTES     (2ull << 10)
 #define TLS_BYTES            (48ull << 10)
-#define SHARDS_CORES_MAX     16u /* more than this many only where asked for */
+#define MEMORY_DEFAULT_BYTES (2 * GIB)
+#define SHARD_DEFAULT_BYTES  (192 * MIB) /* for documents and windows */
+#define SHARDS_CORES_MAX     16u         /* more than this many only where asked for */
 
 static const struct option_spec specs[] = {
     {"data", OPTION_TEXT, "DIR", "data directory; made where there is none (required)", FIELD(data),
@@ -54,8 +56,8 @@ static const struct option_spec specs[] = {
      FIELD(pin), 0, 0, NULL},
     {"idle", OPTION_CHOICE, "park|spin", "what gateways and shards do while idle (park)",
      FIELD(idle), 0, 0, "park|spin"},
-    {"memory", OPTION_BYTES, "BYTES", "budget, split over all parts (2G)", FIELD(memory_bytes),
-     128 * MIB, 1024 * GIB, NULL},
+    {"memory", OPTION_BYTES, "BYTES", "budget, split over all parts (2G, more for many shards)",
+     FIELD(memory_bytes), 128 * MIB, 1024 * GIB, NULL},
     {"message-bytes", OPTION_BYTES, "BYTES", "largest WebSocket message (1M)", FIELD(message_bytes),
      1024, LIMIT_MESSAGE_BYTES, NULL},
     {"document-units", OPTION_NUMBER, "N", "largest document, in UTF-16 units (1048576)",
@@ -225,7 +227,6 @@ static const struct config defaults = {
     .jwt_leeway_s = 10,
     .gateways = 1,
     .idle = IDLE_PARK,
-    .memory_bytes = 2 * GIB,
     .message_bytes = LIMIT_MESSAGE_BYTES,
     .document_units = LIMIT_DOCUMENT_UNITS,
     .op_components = LIMIT_OP_PARTS,
@@ -285,9 +286,9 @@ enum status config_read(struct config *c, int argc, char **argv, bool *done)
 
 /* What a transaction of the view costs is mostly pages that it touches, many of them again and
  * again: the larger the batch, the less is written for each op. */
-static uint64_t archive_batch_bytes(uint64_t memory_bytes)
+static uint64_t archive_batch_bytes(uint64_t memory_bytes, uint32_t n_shards)
 {
-    uint64_t part = memory_bytes / 64;
+    uint64_t part = memory_bytes / 64 / n_shards;
     return part < 8 * MIB ? 8 * MIB : part > 128 * MIB ? 128 * MIB : part;
 }
 
@@ -297,9 +298,10 @@ static uint64_t archive_batch_bytes(uint64_t memory_bytes)
  */
 enum status config_split_memory(const struct config *c, uint32_t n_shards, struct config_memory *m)
 {
+    uint64_t memory_bytes = c->memory_bytes ? c->memory_bytes : MEMORY_DEFAULT_BYTES;
     *m = (struct config_memory){
         .log_group_bytes = LOG_GROUP_BYTES_DEFAULT,
-        .archive_batch_bytes = archive_batch_bytes(c->memory_bytes),
+        .archive_batch_bytes = archive_batch_bytes(memory_bytes, n_shards),
         .loader_bytes = 32 * MIB,
         .ring_bytes = LIMIT_RING_BYTES,
     };
@@ -310,11 +312,14 @@ enum status config_split_memory(const struct config *c, uint32_t n_shards, struc
     uint64_t fixed =
         n_shards * (shard_fixed + c->gateways * 2 * m->ring_bytes) + c->gateways * gateway_fixed;
     uint64_t least = fixed + n_shards * 32 * MIB + c->gateways * 16 * MIB;
-    if (c->memory_bytes < least)
+    /* Large machines make many shards by default; the default budget must not stop them. */
+    if (!c->memory_bytes && memory_bytes < fixed + n_shards * SHARD_DEFAULT_BYTES)
+        memory_bytes = fixed + n_shards * SHARD_DEFAULT_BYTES;
+    if (memory_bytes < least)
         return options_complain(
             &command, "--memory: %u shard(s) and %u gateway(s) need at least %lluM", n_shards,
             (unsigned)c->gateways, (unsigned long long)(least / MIB + 1));
-    uint64_t rest = c->memory_bytes - fixed;
+    uint64_t rest = memory_bytes - fixed;
     m->gateway_bytes = rest / 4 / c->gateways;
     m->window_bytes = 1 * MIB;
     while (m->window_bytes * 2 <= rest / 8 / n_shards && m->window_bytes < 256 * MIB)

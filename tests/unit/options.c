@@ -212,7 +212,7 @@ Test(options, the_memory_budget_is_split_without_being_passed, .init = cr_redire
             struct config_memory m;
             if (config_split_memory(&c, n_shards, &m) != STATUS_OK)
                 continue;
-            uint64_t shard = 2 * m.log_group_bytes + m.archive_batch_bytes + m.loader_bytes +
+            uint64_t shard = 2 * m.log_group_bytes + 2 * m.archive_batch_bytes + m.loader_bytes +
                              m.window_bytes + m.documents_bytes + 2 * LIMIT_RING_BYTES +
                              c.gateways * 2 * m.ring_bytes;
             uint64_t sum = n_shards * shard + c.gateways * m.gateway_bytes;
@@ -221,9 +221,11 @@ Test(options, the_memory_budget_is_split_without_being_passed, .init = cr_redire
             cr_assert_geq(m.documents_bytes, 8u << 20);
         }
     }
-    struct config c = {.memory_bytes = 2ull << 30, .gateways = 1};
+    struct config c = {.gateways = 16, .connections = 10000, .tls_cert = "c"};
     struct config_memory m;
-    cr_assert_eq(config_split_memory(&c, 1, &m), STATUS_OK, "the default");
+    cr_assert_eq(config_split_memory(&c, DATADIR_SHARDS_MAX, &m), STATUS_OK,
+                 "the default fits all");
+    c = (struct config){.gateways = 1};
     c.memory_bytes = 128u << 20;
     cr_assert_eq(config_split_memory(&c, 4, &m), STATUS_USAGE);
 }
