@@ -1,5 +1,6 @@
 /* datadir.c - see datadir.h. */
 #include "tools/datadir.h"
+#include "base/clock.h"
 #include "base/say.h"
 
 #include <dirent.h>
@@ -7,6 +8,7 @@
 #include <fcntl.h>
 #include <ini.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,8 @@
 
 #define META_NAME   "penstock.meta"
 #define SECRET_NAME "dev.hs256"
+/* A process that was just killed keeps its locks until its memory is given back. */
+#define LOCK_MS_MAX 1500u
 
 /* ---- files ---- */
 
@@ -140,6 +144,17 @@ static bool is_foreign(const struct datadir *d)
 
 /* ---- opening ---- */
 
+/* 0, or why not. */
+static int take_lock(int fd, int lock)
+{
+    uint64_t end_ns = clock_mono_ns() + LOCK_MS_MAX * NS_PER_MS;
+    int err = 0;
+    while ((err = flock(fd, lock | LOCK_NB) == 0 ? 0 : errno) == EWOULDBLOCK &&
+           clock_mono_ns() < end_ns)
+        poll(NULL, 0, 20);
+    return err;
+}
+
 static enum status open_locked(struct datadir *d, const char *path, int lock)
 {
     *d = (struct datadir){.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -147,11 +162,12 @@ static enum status open_locked(struct datadir *d, const char *path, int lock)
         say(SAY_ERROR, "data directory %s: %s", path, strerror(errno));
         return STATUS_IO;
     }
-    if (flock(d->fd, lock | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK)
+    int err = take_lock(d->fd, lock);
+    if (err != 0) {
+        if (err == EWOULDBLOCK)
             say(SAY_ERROR, "another process uses the data directory %s", path);
         else
-            say(SAY_ERROR, "data directory %s can't be locked: %s", path, strerror(errno));
+            say(SAY_ERROR, "data directory %s can't be locked: %s", path, strerror(err));
         close(d->fd);
         return STATUS_LOCKED;
     }

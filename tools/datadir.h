@@ -9,6 +9,7 @@
  *
  * An open directory is locked (flock on the directory itself) until datadir_close or the end of the
  * process: shared for those who only read, so a server and `penstock log` exclude each other.
+ * Opening waits up to 1.5 s for it: a server that was just killed may still be on its way out.
  * A directory that is not empty and not ours, or of a newer format, is refused untouched.
  *
  * Used by one thread. Errors have been said in one line when a function returns one.
