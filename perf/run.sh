@@ -61,8 +61,8 @@ load() {
     shift
     "$BUILD/load" --url "$url" --server-pid "$pid" --cpu "$LOAD_CPU" --seconds "$SECONDS_EACH" "$@" | tee "$data/$out"
 }
-rate_of() { sed -nE 's/^ *edits\/s +([0-9]+).*/\1/p' "$data/$1" | tail -1; }
-cpu_of() { sed -nE 's/.*edits a CPU second +([0-9]+).*/\1/p' "$data/$1" | tail -1; }
+# field OUTPUT NAME: from the line "result name=value ...".
+field() { sed -nE "s/^result .*\b$2=([0-9.]+).*/\1/p" "$data/$1" | tail -1; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "?" }'; }
 
 # beside TITLE LOAD-OPTIONS...: the do-nothing server and Penstock under the same load.
@@ -78,8 +78,8 @@ beside() {
     echo "-- penstock (ack = on disk, durability level: local)"
     load penstock.load "$@"
     stop
-    echo "-- penstock : do-nothing = $(ratio "$(cpu_of penstock.load)" "$(cpu_of donothing.load)") of the edits a CPU second," \
-        "$(ratio "$(rate_of penstock.load)" "$(rate_of donothing.load)") of the edits a second"
+    echo "-- penstock : do-nothing = $(ratio "$(field penstock.load edits_per_cpu_s)" "$(field donothing.load edits_per_cpu_s)") of the edits a CPU second," \
+        "$(ratio "$(field penstock.load edits_per_s)" "$(field donothing.load edits_per_s)") of the edits a second"
 }
 
 if wants calibrate; then
@@ -93,7 +93,7 @@ if wants pipeline; then
 fi
 if wants pairs; then
     beside "(b) 200 documents, one writer and one reader each, every writer waits for its ack" --docs 200 --writers 1 --readers 1
-    pairs_rate=$(rate_of penstock.load)
+    pairs_rate=$(field penstock.load edits_per_s)
 fi
 if wants hot; then
     beside "(c) one document, 64 writers who each also receive" --docs 1 --writers 64 --readers 0

@@ -28,7 +28,7 @@
 #include "store/view.h"
 
 #define ARCHIVE_WAKES               4
-#define ARCHIVE_DELAY_NS_DEFAULT    (100ull * 1000 * 1000)
+#define ARCHIVE_DELAY_NS_DEFAULT    (1000ull * 1000 * 1000)
 #define ARCHIVE_BATCH_BYTES_DEFAULT (8ull << 20)
 #define ARCHIVE_RETRY_NS            (1000ull * 1000 * 1000)
 

@@ -4,7 +4,7 @@
 #include "tools/server_private.h"
 
 #define VIEW_MAP_BYTES     (256ull << 30) /* address space: what one shard's view can grow to */
-#define REQUEST_RING_BYTES (1u << 20)     /* small records: requests to the loader */
+#define REQUEST_RING_BYTES (16u << 20)    /* small records: as many cold loads can wait */
 #define SESSIONS_MAX       65536u
 
 static enum status complain(uint32_t shard, const char *what, enum status s)
