@@ -7,15 +7,17 @@
  *
  * KILLS (default 20), SEED. Prints "N passed, M failed".
  */
+import assert from 'node:assert/strict';
 import WebSocket from 'ws';
 import { TextClient } from '../../gateway/web/client.js';
-import { Server, sleep, until } from '../blackbox/harness.mjs';
+import { Server, sleep, until, within } from '../blackbox/harness.mjs';
 import { Random, contentOf, historyOf, replay } from '../blackbox/oracle.mjs';
 
 const KILLS = Number(process.env.KILLS || 20);
 const SEED = Number(process.env.SEED || Date.now() % 1e9);
 const DOCS = 4;
-const CLIENTS = 12;
+const CLIENTS = 12; // the page's own
+const BLUNT = 4; // the simplest that the protocol allows
 const LENGTH_MAX = 4000;
 const START = 'start \u{1f600} ';
 
@@ -75,6 +77,62 @@ class Writer {
     }
 }
 
+/**
+ * The simplest client there is: it knows no text, inserts at the start, and after every lost connection
+ * sends its last message again as it was, until all of it is acknowledged. So it lives by the server's
+ * promise that a resent op takes effect once, and that a message becomes durable as a whole.
+ */
+class Blunt {
+    constructor(server, doc, idx) {
+        Object.assign(this, { server, doc, idx, clientId: `b${idx}`, acked: new Map(), lastSeq: 0, version: 0, message: null, resent: 0, isDone: false });
+    }
+
+    async run(goesOn) {
+        while (goesOn() || this.message) {
+            try {
+                const socket = await this.server.join(this.doc.id, { as: 'ann', clientId: this.clientId });
+                this.#check(socket.welcome);
+                while (goesOn() || this.message) await this.#exchange(socket);
+                socket.ws.terminate();
+            } catch (error) {
+                if (error.code === 'ERR_ASSERTION') fail(`${this.clientId}: ${error.message}`);
+                await sleep(20 + random.below(30));
+            }
+        }
+        this.isDone = true;
+    }
+
+    #check({ last_seq: last, version }) {
+        if (this.message) {
+            const seqs = this.message.map((op) => op.seq);
+            if (last > this.lastSeq && last < seqs[seqs.length - 1]) fail(`${this.clientId}: only ${last - this.lastSeq} ops of a message of ${seqs.length} were kept`);
+            this.resent++;
+        } else {
+            this.version = version;
+        }
+        if (last < this.lastSeq) fail(`${this.clientId}: seq went back from ${this.lastSeq} to ${last}`);
+    }
+
+    async #exchange(socket) {
+        this.message ||= Array.from({ length: 1 + random.below(4) }, (_, i) => ({
+            type: 'insert', pos: 0, str: `b${this.idx}.${this.lastSeq + 1 + i} `, client_id: this.clientId, seq: this.lastSeq + 1 + i, version: this.version,
+        }));
+        socket.send({ type: 'ops', ops: this.message });
+        for (const { seq } of this.message) {
+            const answer = await socket.seen('an ack', (m) => m.type === 'error' || (m.type === 'ack' && m.seq >= seq));
+            assert.equal(answer.type, 'ack', `${JSON.stringify(this.message)} got ${JSON.stringify(answer)}`);
+            const ack = await socket.find('ack', (m) => m.seq >= seq);
+            if (ack.seq !== seq) fail(`${this.clientId}: ${ack.seq} was acknowledged before ${seq}`);
+            if (this.acked.has(seq) && this.acked.get(seq) !== ack.new_version) fail(`${this.clientId} ${seq} was told two versions`);
+            this.acked.set(seq, ack.new_version);
+            this.doc.newest = Math.max(this.doc.newest, ack.new_version);
+            this.version = ack.new_version;
+        }
+        this.lastSeq = this.message[this.message.length - 1].seq;
+        this.message = null;
+    }
+}
+
 /** Deletes the second half, at no place inside a surrogate pair. */
 function cutTail(content) {
     let at = content.length >> 1;
@@ -97,7 +155,7 @@ async function killOnce(server) {
     await server.restart({ samePort: true });
 }
 
-async function check(server, doc, writers) {
+async function check(server, doc, writers, blunt) {
     const items = await historyOf(server, 'ann', doc.id);
     const now = await server.getDoc('ann', doc.id);
     items.forEach((item, i) => { if (item.version !== i + 1) fail(`${doc.id}: version ${item.version} at place ${i + 1}`); });
@@ -109,11 +167,13 @@ async function check(server, doc, writers) {
         if (seen.has(key)) fail(`${doc.id}: ${key} is there twice`);
         seen.add(key);
     }
-    for (const { clientId, acked, client } of writers) {
+    for (const { clientId, acked } of [...writers, ...blunt]) {
         for (const [seq, version] of acked) {
             const { op } = items[version - 1] || {};
             if (!op || op.client_id !== clientId || op.seq !== seq) fail(`${doc.id}: ${clientId} ${seq} was acknowledged as version ${version} and is not there`);
         }
+    }
+    for (const { clientId, client } of writers) {
         for (let seq = 1; seq <= client.lastSeq; seq++) if (!seen.has(`${clientId} ${seq}`)) fail(`${doc.id}: ${clientId} ${seq} is lost`);
         if (client.content !== now.content) fail(`${doc.id}: ${clientId} holds another text`);
     }
@@ -130,7 +190,9 @@ async function main() {
     const docs = [];
     for (let i = 0; i < DOCS; i++) docs.push({ ...(await server.createDoc('ann', { content: START })), hashes: new Map(), newest: 0, newestAtStart: 0 });
     const writers = Array.from({ length: CLIENTS }, (_, i) => new Writer(server, docs[i % DOCS], i));
+    const blunt = Array.from({ length: BLUNT }, (_, i) => new Blunt(server, docs[i % DOCS], i));
     let typing = true;
+    const bluntRuns = blunt.map((client) => client.run(() => typing));
     const typist = (async () => {
         while (typing) {
             for (const writer of writers) if (writer.client.state !== 'live' ? random.chance(0.02) : true) writer.type();
@@ -152,15 +214,17 @@ async function main() {
     }
     typing = false;
     await typist;
+    await within(60000, 'the simple clients to be answered', Promise.all(bluntRuns));
     for (const { client } of writers) if (client.state === 'waiting') client.open();
     await until('everybody is back and saved', () => writers.every(({ client }) => client.state === 'live' && client.isSaved), 60000);
     await until('everybody has everything', () => writers.every((w) => w.client.version === Math.max(...writers.filter((o) => o.doc === w.doc).map((o) => o.client.version))), 20000);
     let total = 0;
-    for (const doc of docs) total += await check(server, doc, writers.filter((writer) => writer.doc === doc));
+    for (const doc of docs) total += await check(server, doc, writers.filter((writer) => writer.doc === doc), blunt.filter((client) => client.doc === doc));
     for (const { client } of writers) client.close();
     await server.end();
+    if (!blunt.some((client) => client.resent > 0)) fail('no message was ever sent again');
     if (underLoad < KILLS / 2) fail(`only ${underLoad} of ${KILLS} kills came under load`);
-    console.log(`${KILLS} kills, ${underLoad} with ops in flight, ${total} ops in ${DOCS} documents, ${writers.reduce((n, w) => n + w.acked.size, 0)} acknowledged`);
+    console.log(`${KILLS} kills, ${underLoad} with ops in flight, ${total} ops in ${DOCS} documents, ${[...writers, ...blunt].reduce((n, w) => n + w.acked.size, 0)} acknowledged, ${blunt.reduce((n, b) => n + b.resent, 0)} messages sent again as they were`);
 }
 
 await main().catch((error) => fail(error.stack));
