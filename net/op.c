@@ -130,6 +130,7 @@ enum status op_check(struct bytes op, const struct op_limits *limits, struct op_
         enum status s = check_part(&part, limits, &found);
         if (s)
             return s;
+        found.has_tail = op_part_is_plain_retain(&part);
     }
     if (!r.r.ok)
         return STATUS_OP_INVALID;
@@ -301,6 +302,18 @@ void op_push(struct op_writer *ow, const struct op_part *part)
     }
 }
 
+struct bytes op_chop(struct bytes op)
+{
+    struct op_reader r = op_reader_of(op);
+    struct op_part part = {.kind = OP_DELETE};
+    const uint8_t *last = op.p;
+    for (const uint8_t *at = op.p; op_next(&r, &part); at = r.r.p)
+        last = at;
+    if (op.n && op_part_is_plain_retain(&part))
+        op.n = (size_t)(last - op.p);
+    return op;
+}
+
 enum status op_writer_end(struct op_writer *ow, struct bytes *op)
 {
     bool chop = ow->held_u16 && ow->held_kind == OP_RETAIN && ow->held_attrs_bytes == 0 &&
@@ -309,6 +322,11 @@ enum status op_writer_end(struct op_writer *ow, struct bytes *op)
         ow->w.p = ow->held_start;
         ow->held_u16 = 0;
     }
+    return op_writer_end_whole(ow, op);
+}
+
+enum status op_writer_end_whole(struct op_writer *ow, struct bytes *op)
+{
     close_held(ow);
     put_delete(ow);
     if (!ow->w.ok)

@@ -24,6 +24,10 @@
  * at the end. An op of which nothing is left is 0 bytes long. This is what quill-delta's push() and
  * chop() do.
  *
+ * An op on its way in may end with a plain retain (its tail): that says how far its sender reached,
+ * and one that reaches past the end of the document is refused. So the gateway keeps it, op_transform
+ * keeps that of `b`, and the sequencer chops it once it has looked.
+ *
  * Content of a document is an op of inserts and embeds alone.
  *
  * Any thread; no allocation. Source: protocol section 2; quill-delta 5.1's semantics.
@@ -52,6 +56,11 @@ static inline bool op_part_is_insert(const struct op_part *c)
     return c->kind == OP_INSERT || c->kind == OP_EMBED;
 }
 
+static inline bool op_part_is_plain_retain(const struct op_part *c)
+{
+    return c->kind == OP_RETAIN && c->attrs.n == 0;
+}
+
 /* ---- reading ---- */
 
 struct op_reader {
@@ -75,6 +84,7 @@ struct op_shape {
     uint32_t n_parts;
     bool has_attrs;
     bool has_embeds;
+    bool has_tail; /* ends with a plain retain: not normal form */
 };
 
 struct op_limits {
@@ -120,6 +130,8 @@ void op_push_delete(struct op_writer *ow, uint64_t n_u16);
 void op_push(struct op_writer *ow, const struct op_part *part);
 /* The finished op, in the buffer; STATUS_NO_ROOM when it did not fit. */
 enum status op_writer_end(struct op_writer *ow, struct bytes *op) must_use;
+/* The same, with the plain retain at the end. */
+enum status op_writer_end_whole(struct op_writer *ow, struct bytes *op) must_use;
 /*
  * Attributes that have to be computed first may be written to the free end of the same buffer,
  * behind where the next component with `text_bytes` of text will stand; the block is then given to
@@ -127,6 +139,9 @@ enum status op_writer_end(struct op_writer *ow, struct bytes *op) must_use;
  */
 #define OP_WRITER_GAP 64u
 struct writer op_writer_scratch(const struct op_writer *ow, size_t text_bytes);
+
+/* An op without its tail. */
+struct bytes op_chop(struct bytes op);
 
 /* ---- attribute blocks ---- */
 

@@ -37,7 +37,7 @@ static enum status check_resent(const struct client *c, const struct accept_op *
     return known && c->payload_hashes[i] != op->payload_hash ? STATUS_SEQ_REUSED : STATUS_OK;
 }
 
-static enum status check_new(const struct accept_ask *ask, const struct accept_op *op,
+static enum status check_new(const struct accept_ask *ask, struct accept_op *op,
                              uint64_t seq_before)
 {
     if (op->seq != 0 && op->seq != seq_before + 1)
@@ -51,7 +51,9 @@ static enum status check_new(const struct accept_ask *ask, const struct accept_o
     struct op_limits limits = {
         .parts_max = ask->op_parts_max, .rich = ask->doc_type == DOC_RICH, .content = false};
     struct op_shape shape;
-    return op_check(op->op, &limits, &shape);
+    enum status s = op_check(op->op, &limits, &shape);
+    op->has_tail = s == STATUS_OK && shape.has_tail;
+    return s;
 }
 
 struct accept_plan accept_plan(const struct accept_ask *ask)

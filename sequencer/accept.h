@@ -23,6 +23,7 @@ struct accept_op {
     uint64_t seq; /* 0: none was given */
     uint64_t payload_hash;
     struct bytes op;
+    bool has_tail; /* set by accept_plan: op_chop once it was applied */
 };
 
 struct accept_ask {
@@ -32,7 +33,7 @@ struct accept_ask {
     uint64_t doc_version;
     uint64_t base_version;       /* as the client named it */
     const struct client *client; /* what it has sent before */
-    const struct accept_op *ops;
+    struct accept_op *ops;
     uint32_t n_ops;
 };
 

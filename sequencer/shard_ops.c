@@ -147,6 +147,8 @@ static void apply_all(struct shard *s, struct work *w, struct writer *out)
             w->plan.status = st;
             return;
         }
+        if (in->has_tail)
+            op.op = s->merge.ops[i] = op_chop(op.op);
         op.hash = record_hash_op(d->hash, op.op, w->user, client_id(w->client), op.seq);
         record_write_op(out, &op);
         d->version++;

@@ -10,18 +10,22 @@ struct feed {
     struct op_reader r;
     struct op_part part; /* what is left of the component under way; behind the end a retain */
     bool has;
+    bool has_tail; /* the last component read is a plain retain */
 };
 
 static void feed_next(struct feed *f)
 {
     f->has = op_next(&f->r, &f->part);
-    if (!f->has)
+    if (f->has)
+        f->has_tail = op_part_is_plain_retain(&f->part);
+    else
         f->part = (struct op_part){.kind = OP_RETAIN, .n_u16 = UINT64_MAX};
 }
 
 static void feed_init(struct feed *f, struct bytes op)
 {
     f->r = op_reader_of(op);
+    f->has_tail = false;
     feed_next(f);
 }
 
@@ -158,7 +162,7 @@ enum status op_transform(struct bytes a, struct bytes b, bool a_has_priority, vo
     push_rest(&ow, &fb);
     if (!fa.r.r.ok || !fb.r.r.ok)
         return STATUS_OP_INVALID;
-    return op_writer_end(&ow, out);
+    return fb.has_tail ? op_writer_end_whole(&ow, out) : op_writer_end(&ow, out);
 }
 
 uint64_t op_transform_position(struct bytes a, uint64_t pos_u16, bool a_has_priority)

@@ -283,11 +283,38 @@ describe('exactly once', () => {
     });
 });
 
+describe('how far an op reaches', () => {
+    const delta = (ops, more) => ({ type: 'delta', ops, ...more });
+
+    test('is judged at its own base: retains to the end pass, also past what others have done since', async () => {
+        const { ann, bob, close } = await pair();
+        assert.equal((await ann.op(delta([{ retain: 1 }, { delete: 2 }], { seq: 1, version: 0 }))).type, 'ack');
+        assert.equal((await ann.op(insert(1, 'wxyz', { seq: 2, version: 1 }))).type, 'ack');
+        await bob.next('op');
+        await bob.next('op');
+        assert.equal((await bob.op(delta([{ insert: 'B' }, { retain: 3 }], { seq: 1, version: 0 }))).type, 'ack');
+        assertError(await bob.op(delta([{ insert: 'B' }, { retain: 7 }], { seq: 2, version: 3 })), 'op_invalid', { seq: 2 });
+        await close();
+    });
+
+    test('is judged at its own base: one too far is refused, though the document has grown since', async () => {
+        const { ann, bob, close } = await pair();
+        assert.equal((await ann.op(insert(0, 'wxyz', { seq: 1, version: 0 }))).type, 'ack');
+        await bob.next('op');
+        assertError(await bob.op(delta([{ insert: 'B' }, { retain: 4 }], { seq: 1, version: 0 })), 'op_invalid', { seq: 1 });
+        assertError(await bob.op(delta([{ retain: 4 }], { seq: 1, version: 0 })), 'op_invalid', { seq: 1 });
+        assert.equal((await bob.op(delta([{ retain: 3 }], { seq: 1, version: 0 }))).type, 'ack');
+        await close();
+    });
+});
+
 describe('errors leave the connection open and the document as it was', () => {
     const cases = [
         ['an insert past the end', insert(4, 'x'), 'op_invalid'],
         ['a delete past the end', { type: 'delete', pos: 2, len: 2 }, 'op_invalid'],
         ['a delta past the end', { type: 'delta', ops: [{ retain: 4 }, { insert: 'x' }] }, 'op_invalid'],
+        ['a delta that retains past the end', { type: 'delta', ops: [{ insert: 'x' }, { retain: 4 }] }, 'op_invalid'],
+        ['mere retains past the end', { type: 'delta', ops: [{ retain: 4 }] }, 'op_invalid'],
         ['an insert of nothing', insert(0, ''), 'op_invalid'],
         ['a delete of length 0', { type: 'delete', pos: 0, len: 0 }, 'op_invalid'],
         ['a delta with an insert of nothing', { type: 'delta', ops: [{ insert: '' }] }, 'op_invalid'],

@@ -25,7 +25,7 @@ static void set_op(uint32_t i, uint64_t seq, uint64_t hash)
     op_push_insert(&w, BYTES_LIT("x"), 1, (struct bytes){0});
     struct bytes op;
     cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
-    ops[i] = (struct accept_op){seq, hash, op};
+    ops[i] = (struct accept_op){.seq = seq, .payload_hash = hash, .op = op};
 }
 
 static struct accept_plan plan(const struct client *c, uint32_t n, uint64_t base)
@@ -143,7 +143,7 @@ Test(accept, attributes_are_for_rich_documents)
     op_push_insert(&w, BYTES_LIT("x"), 1, writer_bytes(&a));
     struct bytes op;
     cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
-    ops[0] = (struct accept_op){8, 1, op};
+    ops[0] = (struct accept_op){.seq = 8, .payload_hash = 1, .op = op};
     expect(plan(&c, 1, 20), 0, 0, STATUS_OP_INVALID);
     struct accept_ask ask = {.role = DOC_ROLE_EDITOR,
                              .doc_type = DOC_RICH,

@@ -30,7 +30,7 @@ static enum status read_op(const char *text, struct opjson *out, bool *at_end)
 
 static const char *write_op(const struct opjson *o)
 {
-    struct opjson_out out = {.op = o->op,
+    struct opjson_out out = {.op = op_chop(o->op), /* the tail is for the sequencer alone */
                              .client_id = o->client_id,
                              .seq = o->seq,
                              .version = o->version,
