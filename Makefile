@@ -7,7 +7,9 @@ BUILD    ?= build
 OUT      := $(BUILD)/$(VARIANT)
 WERROR   ?=
 NODE     ?= node
-TIMEOUT  ?= timeout
+JOBS     ?= $(shell nproc)
+# V=1 shows whole commands.
+Q        := $(if $(V),,@)
 
 # --- sources, by folder (each list: one owner, reading order) -------------------------------------------------
 BASE_SRC      := base/status.c base/say.c base/clock.c base/utf.c base/counters.c base/pool.c base/role.c
@@ -76,12 +78,13 @@ ARCHIVES := $(OUT)/libgateway.a $(OUT)/libsequencer.a $(OUT)/libstore.a $(OUT)/l
 .PHONY: all
 all: $(BUILD)/penstock
 
+.SECONDARY: # objects of tests are kept, and no list of them is printed
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(if $(V),,echo "  cc    $@" && )$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 $(OUT)/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) -I. -MMD -MP -c $< -o $@
+	$(Q)$(CC) -I. -MMD -MP -c $< -o $@
 
 # .incbin leaves no trace in the .d file.
 $(OUT)/gateway/web.o: $(wildcard gateway/web/*.html gateway/web/*.js gateway/web/*.css)
@@ -96,28 +99,28 @@ $(OUT)/lib%.a:
 
 $(OUT)/libtools.a:     $(call obj,$(filter-out tools/main.c,$(TOOLS_SRC)))
 $(OUT)/penstock: $(call obj,tools/main.c) $(OUT)/libtools.a $(ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/penstock: $(OUT)/penstock
 	@ln -sf $(VARIANT)/penstock $@
 
 $(OUT)/unit/%: $(OUT)/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ -lcriterion $(UNIT_LIBS_$*) $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ -lcriterion $(UNIT_LIBS_$*) $(LIBS) -o $@
 $(OUT)/oracle/%: $(OUT)/tests/oracle/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/unit/options: $(call obj,tools/options.c tools/config.c tools/datadir.c tools/client.c)
 UNIT_LIBS_options = $(ARCHIVES)
 $(OUT)/unit/replay: $(OUT)/libtools.a
 UNIT_LIBS_replay = $(ARCHIVES)
 $(OUT)/tsan/%: $(OUT)/tests/tsan/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $^ $(FUZZ_LIBS_$*) $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(FUZZ_LIBS_$*) $(LIBS) -o $@
 $(BUILD)/%: $(OUT)/perf/%.o $(OUT)/libtools.a $(ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 # --- set-up -----------------------------------------------------------------------------------------------------
 .PHONY: deps test-deps
@@ -135,7 +138,7 @@ DATA   ?= data
 .PHONY: run
 run: ## installs what is missing, builds, starts the embedded default, and says what to open
 	@bash tools/deps.sh build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@mkdir -p $(DATA)
 	@echo "penstock: open http://$(LISTEN)/ in two browser windows; Ctrl-C ends it; documents are kept in $(DATA)/"
 	@exec $(BUILD)/penstock serve --dev --data $(DATA) --listen $(LISTEN)
@@ -163,11 +166,11 @@ programs: $(BUILD)/penstock $(addprefix $(BUILD)/,$(PERF_PROGRAMS))
 .PHONY: test
 test: ## builds and runs every suite; the last line adds them up
 	@bash tools/deps.sh test
-	@$(MAKE) --no-print-directory test-build
+	@$(MAKE) --no-print-directory -j$(JOBS) test-build
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES) $(PLAIN_SUITES)
 .PHONY: test-build
 test-build: programs $(UNIT_BINS) $(THREAD_BINS) $(ORACLE_BINS) tests/node_modules/.installed
-	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz fuzz-build
 .PHONY: unit
 unit: $(UNIT_BINS) $(THREAD_BINS) ## unit and thread tests alone
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES)
@@ -176,7 +179,7 @@ fuzz-build: $(FUZZ_BINS)
 
 .PHONY: asan
 asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory VARIANT=asan asan-run
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan asan-run
 .PHONY: asan-run
 asan-run: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1
 asan-run: export UBSAN_OPTIONS = print_stacktrace=1
@@ -185,7 +188,7 @@ asan-run: $(OUT)/penstock $(UNIT_BINS) $(ORACLE_BINS) tests/node_modules/.instal
 	@PENSTOCK_BIN=$(abspath $(OUT)/penstock) LOGS=$(BUILD)/test-logs/asan bash tests/run.sh $(UNIT_SUITES) $(NODE_SUITES)
 .PHONY: tsan
 tsan: ## rings, roles and threads under ThreadSanitizer
-	@$(MAKE) --no-print-directory VARIANT=tsan tsan-run
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tsan-run
 .PHONY: tsan-run
 tsan-run: $(THREAD_BINS)
 	@LOGS=$(BUILD)/test-logs/tsan bash tests/run.sh $(THREAD_SUITES)
@@ -193,8 +196,8 @@ tsan-run: $(THREAD_BINS)
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## fuzzes each target for FUZZ_SECONDS (60), and shows that the rig finds a planted bug
-	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
-	@$(MAKE) --no-print-directory VARIANT=canary fuzz-build
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz fuzz-build
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=canary fuzz-build
 	@LOGS=$(BUILD)/test-logs/fuzz bash tests/run.sh $(foreach t,$(FUZZ_TARGETS),"program:canary-$t:bash tests/fuzz/canary.sh $(BUILD)/canary/fuzz/$t tests/fuzz/corpus/$t") $(foreach t,$(FUZZ_TARGETS),"program:fuzz-$t:bash tests/fuzz/run.sh $(BUILD)/fuzz/fuzz/$t tests/fuzz/corpus/$t $(FUZZ_SECONDS)")
 
 # --- the rest ---------------------------------------------------------------------------------------------------
@@ -215,6 +218,6 @@ help: ## lists the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 $(BUILD)/ws-echo: $(OUT)/tests/ws_echo.o $(ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(if $(V),,echo "  link  $@" && )$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

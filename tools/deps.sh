@@ -8,7 +8,10 @@ package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installe
 command_or() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "penstock: not a Debian system: see README.md for the libraries that are needed" >&2
+    echo "penstock: no Debian: this needs gcc, and the headers of liburing, LMDB, xxHash, OpenSSL 3, inih and zlib" >&2
+    if [ "$group" = test ]; then
+        echo "penstock: the tests also need Criterion, jansson, wslay, http-parser, clang with its fuzzer, Node.js 18 and npm, chromium" >&2
+    fi
     exit 0
 fi
 command_or gcc gcc
@@ -26,7 +29,7 @@ if [ "$group" = test ]; then
     package libhttp-parser-dev
     command_or clang clang
     command_or clang-format clang-format
-    [ -e /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a ] || package libclang-rt-14-dev
+    compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' > /dev/null || package libclang-rt-dev
     command_or node nodejs
     command_or npm npm
     command_or openssl openssl
@@ -36,15 +39,15 @@ if [ "$group" = test ]; then
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-echo "penstock: missing packages: ${missing[*]}"
 if [ "$(id -u)" = 0 ]; then
     as_root=
 elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
     as_root=sudo
 else
-    echo "penstock: install them with: apt-get install ${missing[*]}" >&2
+    echo "penstock: packages are missing; as root: apt-get install ${missing[*]}" >&2
     exit 1
 fi
+echo "penstock: installing what is missing: ${missing[*]}"
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || {
     echo "penstock: could not install them; try: apt-get install ${missing[*]}" >&2
