@@ -30,6 +30,7 @@ struct rope {
     uint64_t text_bytes;      /* private: bytes in leaves */
     uint64_t run_bytes;       /* private: what runs add to n_bytes */
     uint64_t mem_bytes;       /* what it holds of the pool */
+    uint64_t n_steps;         /* runs that formats went over, ever; large attributes count more */
     uint32_t height;
     uint32_t pad;
 };

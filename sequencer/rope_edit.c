@@ -9,6 +9,8 @@
 #define CHANGE_BYTES 48u
 /* In place only while what is laid by is at most so much, or twice the text. */
 #define LAID_BY_BYTES_MIN (16u << 10)
+/* So many bytes of attributes are composed and compared in the time of one step. */
+#define STEP_BYTES 128u
 
 struct edit {
     struct rope *r;
@@ -20,14 +22,16 @@ struct edit {
     uint32_t memo_from;
     uint32_t memo_to;
     enum status failed; /* why restyle could not */
+    uint64_t bytes_max; /* content that grows past it is refused while it grows */
     uint8_t *scratch;   /* `small`, or from the pool */
     size_t scratch_bytes;
     uint8_t small[256];
 };
 
-static void edit_init(struct edit *e, struct rope *r)
+static void edit_init(struct edit *e, struct rope *r, uint64_t bytes_max)
 {
     e->r = r;
+    e->bytes_max = bytes_max;
     e->spares = (struct rope_spares){NULL, NULL};
     e->embeds = NULL;
     e->embeds_end = &e->embeds;
@@ -83,9 +87,11 @@ static bool reserve_scratch(struct edit *e, size_t n)
 static uint32_t restyle(void *self, uint32_t from)
 {
     struct edit *e = self;
+    e->r->n_steps++;
     if (e->memo_style == e->style.p && e->memo_from == from)
         return e->memo_to;
     struct bytes base = rope_attrs_get(e->r, from);
+    e->r->n_steps += (base.n + e->style.n) / STEP_BYTES;
     if (!reserve_scratch(e, base.n + e->style.n)) {
         e->failed = STATUS_NO_MEMORY;
         return from;
@@ -201,6 +207,9 @@ static enum status prepare_format(struct edit *e, const struct op_part *part, ui
         uint64_t before = rope_run_cost(e->r, from, NULL), after = rope_run_cost(e->r, to, NULL);
         *more += after > before ? after - before : 0;
         left -= piece.n_u16;
+        /* No delete makes up for it; going on would make a large block for each run. */
+        if (*more > e->bytes_max)
+            return STATUS_TOO_LARGE;
     }
     return left ? STATUS_OP_INVALID : STATUS_OK;
 }
@@ -379,6 +388,9 @@ static enum status append_old(struct edit *e, struct rope_walk *old, const struc
         enum status s = append_piece(e, &piece, part->attrs.n > 0);
         if (s)
             return s;
+        rope_edit_count(e->r);
+        if (e->r->n_bytes > e->bytes_max)
+            return STATUS_TOO_LARGE;
     }
     return left ? STATUS_OP_INVALID : STATUS_OK;
 }
@@ -409,6 +421,13 @@ static void hand_over(struct rope *to, const struct rope *from)
 {
     to->attrs = from->attrs;
     to->mem_bytes = from->mem_bytes;
+    to->n_steps = from->n_steps;
+}
+
+/* What the content may not pass on the way: one that is past its limit may still shrink. */
+static uint64_t growth_max(const struct rope *r, const struct rope_limits *limits)
+{
+    return r->n_bytes > limits->bytes_max ? r->n_bytes : limits->bytes_max;
 }
 
 enum status rope_edit_rebuild(struct rope *r, struct bytes op, const struct rope_limits *limits)
@@ -417,7 +436,7 @@ enum status rope_edit_rebuild(struct rope *r, struct bytes op, const struct rope
     struct rope_walk old = rope_walk_from(r, 0);
     struct edit e;
     hand_over(&fresh, r);
-    edit_init(&e, &fresh);
+    edit_init(&e, &fresh, limits ? growth_max(r, limits) : UINT64_MAX);
     enum status s = append_all(&e, &old, op);
     rope_edit_count(&fresh);
     if (s == STATUS_OK && limits &&
@@ -445,7 +464,7 @@ static enum status apply_in_place(struct rope *r, struct bytes op, const struct 
                                   const struct rope_limits *limits)
 {
     struct edit e;
-    edit_init(&e, r);
+    edit_init(&e, r, growth_max(r, limits));
     enum status s = prepare(&e, op, survey, limits);
     if (s == STATUS_OK && !rope_spares_take(r, &e.spares, survey->n_leaves, survey->n_inners))
         s = STATUS_NO_MEMORY;

@@ -324,3 +324,84 @@ Test(rope, holds_64_MB)
     cr_assert_eq(pool.used_bytes, 0);
     pool_fini(&pool);
 }
+
+static struct bytes block_of(const char *key, struct bytes value, uint8_t *buf, size_t buf_bytes)
+{
+    struct writer w = writer_of(buf, buf_bytes);
+    write_str(&w, bytes_str(key));
+    write_str(&w, value);
+    cr_assert(w.ok);
+    return writer_bytes(&w);
+}
+
+/* n units, each with attributes of its own. */
+static void load_motley(struct rope *r, uint32_t n)
+{
+    struct op_writer w;
+    struct bytes content;
+    op_writer_init(&w, buf_op, sizeof buf_op);
+    for (uint32_t i = 0; i < n; i++) {
+        char value[16];
+        uint8_t block[64];
+        snprintf(value, sizeof value, "%u", i);
+        struct bytes attrs = block_of("b", bytes_str(value), block, sizeof block);
+        op_push_insert(&w, BYTES_LIT("a"), 1, attrs);
+    }
+    cr_assert_eq(op_writer_end(&w, &content), STATUS_OK);
+    cr_assert_eq(rope_load(r, content, &no_limits), STATUS_OK);
+}
+
+/* One wide format with a large value would make a large block for each run before it is refused. */
+Test(rope, refuses_a_format_that_outgrows_it_before_memory_runs_out)
+{
+    static const struct rope_limits limits = {1u << 20, 200u << 10};
+    static uint8_t value[50000], block[sizeof value + 16];
+    struct pool pool;
+    struct rope r;
+    struct op_writer w;
+    struct bytes op;
+    memset(value, '7', sizeof value);
+    struct bytes attrs = block_of("q", bytes_of(value, sizeof value), block, sizeof block);
+    cr_assert_eq(pool_init(&pool, 4u << 20), STATUS_OK); /* a thousand such blocks are 50 MB */
+    rope_init(&r, &pool);
+    load_motley(&r, 1000);
+    for (uint32_t n_cuts = 0; n_cuts <= 400; n_cuts += 400) { /* in place, and beside the old */
+        op_writer_init(&w, buf_op, sizeof buf_op);
+        op_push_retain(&w, 1000 - n_cuts, attrs);
+        for (uint32_t i = 0; i < n_cuts; i++) {
+            op_push_insert(&w, BYTES_LIT("x"), 1, (struct bytes){NULL, 0});
+            op_push_retain(&w, 1, (struct bytes){NULL, 0});
+        }
+        op_push_insert(&w, BYTES_LIT("x"), 1, (struct bytes){NULL, 0});
+        cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+        cr_assert_eq(rope_apply(&r, op, &limits), STATUS_TOO_LARGE);
+        cr_assert_eq(r.n_u16, 1000);
+        rope_check(&r);
+    }
+    rope_fini(&r);
+    cr_assert_eq(pool.used_bytes, 0);
+    pool_fini(&pool);
+}
+
+Test(rope, counts_the_runs_that_a_format_goes_over)
+{
+    uint8_t block[64];
+    struct pool pool;
+    struct rope r;
+    struct op_writer w;
+    struct bytes op;
+    cr_assert_eq(pool_init(&pool, 16u << 20), STATUS_OK);
+    rope_init(&r, &pool);
+    load_motley(&r, 5000);
+    uint64_t before = r.n_steps;
+    cr_assert_eq(rope_apply(&r, BYTES_LIT("\x01\x01\x01x"), &no_limits), STATUS_OK);
+    cr_assert_leq(r.n_steps, before + 4);
+    op_writer_init(&w, buf_op, sizeof buf_op);
+    op_push_retain(&w, 5000, block_of("c", BYTES_LIT("1"), block, sizeof block));
+    cr_assert_eq(op_writer_end(&w, &op), STATUS_OK);
+    cr_assert_eq(rope_apply(&r, op, &no_limits), STATUS_OK);
+    cr_assert_geq(r.n_steps, before + 5000);
+    cr_assert_leq(r.n_steps, before + 20000);
+    rope_fini(&r);
+    pool_fini(&pool);
+}
