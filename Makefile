@@ -8,6 +8,8 @@ OUT      := $(BUILD)/$(VARIANT)
 WERROR   ?=
 NODE     ?= node
 JOBS     ?= $(shell nproc)
+# Where make was not told a number of jobs, it takes JOBS.
+PARALLEL  = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 # V=1 shows whole commands.
 Q        := $(if $(V),,@)
 
@@ -138,7 +140,7 @@ DATA   ?= data
 .PHONY: run
 run: ## installs what is missing, builds, starts the embedded default, and says what to open
 	@bash tools/deps.sh build
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@mkdir -p $(DATA)
 	@echo "penstock: open http://$(LISTEN)/ in two browser windows; Ctrl-C ends it; documents are kept in $(DATA)/"
 	@exec $(BUILD)/penstock serve --dev --data $(DATA) --listen $(LISTEN)
@@ -166,11 +168,11 @@ programs: $(BUILD)/penstock $(addprefix $(BUILD)/,$(PERF_PROGRAMS))
 .PHONY: test
 test: ## builds and runs every suite; the last line adds them up
 	@bash tools/deps.sh test
-	@$(MAKE) --no-print-directory -j$(JOBS) test-build
+	@$(MAKE) --no-print-directory $(PARALLEL) test-build
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES) $(CORPUS_SUITES) $(NODE_SUITES) $(PLAIN_SUITES)
 .PHONY: test-build
 test-build: programs $(UNIT_BINS) $(THREAD_BINS) $(ORACLE_BINS) tests/node_modules/.installed
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz fuzz-build
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=fuzz fuzz-build
 .PHONY: unit
 unit: $(UNIT_BINS) $(THREAD_BINS) ## unit and thread tests alone
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES)
@@ -179,7 +181,7 @@ fuzz-build: $(FUZZ_BINS)
 
 .PHONY: asan
 asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan asan-run
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=asan asan-run
 .PHONY: asan-run
 asan-run: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1
 asan-run: export UBSAN_OPTIONS = print_stacktrace=1
@@ -188,7 +190,7 @@ asan-run: $(OUT)/penstock $(UNIT_BINS) $(ORACLE_BINS) tests/node_modules/.instal
 	@PENSTOCK_BIN=$(abspath $(OUT)/penstock) LOGS=$(BUILD)/test-logs/asan bash tests/run.sh $(UNIT_SUITES) $(NODE_SUITES)
 .PHONY: tsan
 tsan: ## rings, roles and threads under ThreadSanitizer
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan tsan-run
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=tsan tsan-run
 .PHONY: tsan-run
 tsan-run: $(THREAD_BINS)
 	@LOGS=$(BUILD)/test-logs/tsan bash tests/run.sh $(THREAD_SUITES)
@@ -196,8 +198,8 @@ tsan-run: $(THREAD_BINS)
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## fuzzes each target for FUZZ_SECONDS (60), and shows that the rig finds a planted bug
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz fuzz-build
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=canary fuzz-build
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=fuzz fuzz-build
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=canary fuzz-build
 	@LOGS=$(BUILD)/test-logs/fuzz bash tests/run.sh $(foreach t,$(FUZZ_TARGETS),"program:canary-$t:bash tests/fuzz/canary.sh $(BUILD)/canary/fuzz/$t tests/fuzz/corpus/$t") $(foreach t,$(FUZZ_TARGETS),"program:fuzz-$t:bash tests/fuzz/run.sh $(BUILD)/fuzz/fuzz/$t tests/fuzz/corpus/$t $(FUZZ_SECONDS)")
 
 # --- the rest ---------------------------------------------------------------------------------------------------
