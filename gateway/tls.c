@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tls_context {
     SSL_CTX *ctx;
@@ -143,7 +144,9 @@ static bool configure(SSL_CTX *ctx)
 
 static enum status refuse(char *err, size_t err_bytes, const char *what, const char *path)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    unsigned long first = ERR_peek_error(); /* the later ones say who met it */
+    const char *reason =
+        ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
     snprintf(err, err_bytes, "%s%s%s: %s", what, path ? " " : "", path ? path : "",
              reason ? reason : "can't be used");
     ERR_clear_error();

@@ -48,6 +48,16 @@ static bool read_number(const char *text, bool bytes, uint64_t *v)
     return true;
 }
 
+/* As people write it: 64K rather than 65536. */
+static const char *number_text(uint64_t v, bool bytes, char out[24])
+{
+    unsigned i = 0;
+    for (; bytes && v && v % 1024 == 0 && i < 4; i++)
+        v /= 1024;
+    snprintf(out, 24, "%llu%.1s", (unsigned long long)v, &"\0KMGT"[i]);
+    return out;
+}
+
 static enum status set_number(const struct option_spec *spec, const char *value, uint64_t *field,
                               char *why, size_t why_bytes)
 {
@@ -59,8 +69,10 @@ static enum status set_number(const struct option_spec *spec, const char *value,
         return STATUS_USAGE;
     }
     if (v < spec->min || v > spec->max) {
-        snprintf(why, why_bytes, "%.40s is not in %llu ... %llu", value,
-                 (unsigned long long)spec->min, (unsigned long long)spec->max);
+        char min[24], max[24];
+        bool bytes = spec->kind == OPTION_BYTES;
+        snprintf(why, why_bytes, "%.40s is not in %s ... %s", value,
+                 number_text(spec->min, bytes, min), number_text(spec->max, bytes, max));
         return STATUS_USAGE;
     }
     *field = v;
