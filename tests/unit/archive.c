@@ -37,6 +37,7 @@ static void open_all(uint64_t map_bytes)
                                  .shared = &shared,
                                  .link = &content_link.b,
                                  .wake = {&parkers[0]},
+                                 .delay_ns_max = 100 * MS,
                                  .batch_bytes_max = 64u << 10};
     cr_assert_eq(archive_open(&archive, disk, &ao), STATUS_OK);
     role = archive_role(archive);
