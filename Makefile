@@ -27,7 +27,7 @@ SEQUENCER_SRC += sequencer/access.c sequencer/history.c sequencer/document.c seq
                  sequencer/shard_calls.c sequencer/shard_changes.c sequencer/loader.c sequencer/loader_content.c sequencer/loader_list.c
 GATEWAY_SRC   := gateway/json.c gateway/json_canonical.c gateway/opjson.c gateway/opjson_write.c gateway/http.c gateway/http_text.c gateway/http_chunked.c gateway/ws.c gateway/tls.c \
                  gateway/slab.c gateway/loop.c gateway/loop_open.c gateway/conn.c gateway/conn_http.c gateway/conn_ws.c gateway/conn_tls.c \
-                 gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/token_base64.c
+                 gateway/token_keys.c gateway/token_check.c gateway/token_sign.c gateway/base64.c
 GATEWAY_SRC   += gateway/wheel.c gateway/cursor.c gateway/ids.c gateway/problem.c gateway/reply.c gateway/batch.c gateway/uplink.c \
                  gateway/fanout.c gateway/native.c gateway/native_in.c gateway/native_out.c gateway/rest_route.c gateway/rest_body.c \
                  gateway/rest_open.c gateway/rest.c gateway/rest_answer.c gateway/rest_list.c gateway/metrics.c gateway/static.c \

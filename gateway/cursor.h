@@ -24,11 +24,6 @@ struct cursor {
     struct bytes name;
 };
 
-/* Base64url without padding. */
-void cursor_write_base64url(struct writer *w, struct bytes b);
-/* Bytes written to `out`, or SIZE_MAX: not Base64url, not canonical, or too long. */
-size_t cursor_read_base64url(struct bytes text, uint8_t *out, size_t out_bytes);
-
 void cursor_write(struct writer *w, enum cursor_kind kind, const struct cursor *c);
 /* `buf` holds the name; false: not a cursor of that kind. */
 bool cursor_read(struct bytes text, enum cursor_kind kind, uint8_t buf[CURSOR_TEXT_BYTES_MAX],

@@ -1,6 +1,7 @@
 /* native.c - WebSocket handshakes and the life of sessions; see native.h. */
 #include "gateway/native.h"
 
+#include "gateway/base64.h"
 #include "gateway/cursor.h"
 
 #include <sys/random.h>
@@ -116,7 +117,7 @@ static struct session *session_open(struct gateway *g, struct conn *c, const str
         if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
             return NULL;
         struct writer w = writer_of(made, sizeof made);
-        cursor_write_base64url(&w, bytes_of(random, sizeof random));
+        base64_write(&w, bytes_of(random, sizeof random));
         client_id = writer_bytes(&w);
     }
     size_t names = id->tenant.n + id->user.n + client_id.n + wish->doc_id.n;

@@ -2,6 +2,7 @@
 #include "gateway/rest.h"
 
 #include "gateway/batch.h"
+#include "gateway/base64.h"
 #include "gateway/cursor.h"
 #include "net/op.h"
 
@@ -115,7 +116,7 @@ static bool make_doc_id(char *buf, size_t buf_bytes, struct bytes *id)
         if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
             return false;
         struct writer w = writer_of(buf, buf_bytes);
-        cursor_write_base64url(&w, bytes_of(random, sizeof random));
+        base64_write(&w, bytes_of(random, sizeof random));
         if (!w.ok)
             return false;
         *id = writer_bytes(&w);

@@ -4,6 +4,7 @@
  * Order: shape, header, signature, and only then the payload: nobody's claims are read before it is
  * known who made them.
  */
+#include "gateway/base64.h"
 #include "gateway/json.h"
 #include "gateway/token_key.h"
 
@@ -56,9 +57,9 @@ static bool split(struct check *c, struct bytes jwt)
     if (!dot2 || memchr(dot2 + 1, '.', (size_t)(end - dot2 - 1)))
         return refuse(c, "not three segments");
     c->signed_text = bytes_of(jwt.p, (size_t)(dot2 - jwt.p));
-    if (!token_base64_decode(bytes_of(jwt.p, (size_t)(dot1 - jwt.p)), &c->w, &c->header) ||
-        !token_base64_decode(bytes_of(dot1 + 1, (size_t)(dot2 - dot1 - 1)), &c->w, &c->payload) ||
-        !token_base64_decode(bytes_of(dot2 + 1, (size_t)(end - dot2 - 1)), &c->w, &c->signature))
+    if (!base64_read(bytes_of(jwt.p, (size_t)(dot1 - jwt.p)), &c->w, &c->header) ||
+        !base64_read(bytes_of(dot1 + 1, (size_t)(dot2 - dot1 - 1)), &c->w, &c->payload) ||
+        !base64_read(bytes_of(dot2 + 1, (size_t)(end - dot2 - 1)), &c->w, &c->signature))
         return refuse(c, "not base64url");
     return true;
 }

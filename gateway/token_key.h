@@ -1,6 +1,6 @@
 /*
- * token_key.h - what token_keys.c, token_check.c and token_sign.c share: one verification key, and
- * strict base64url. Private to these files.
+ * token_key.h - what token_keys.c, token_check.c and token_sign.c share: one verification key.
+ * Private to these files.
  */
 #ifndef PENSTOCK_GATEWAY_TOKEN_KEY_H
 #define PENSTOCK_GATEWAY_TOKEN_KEY_H
@@ -38,9 +38,5 @@ struct token_keys {
 const char *token_alg_name(enum token_alg alg);
 /* The kind of an asymmetric key; false where it is none of ours or too weak, and *why says so. */
 bool token_alg_of(EVP_PKEY *pkey, enum token_alg *alg, const char **why);
-
-/* RFC 4648 section 5, no padding, no white space, unused bits zero; appends to w. */
-bool token_base64_decode(struct bytes text, struct writer *w, struct bytes *out);
-void token_base64_encode(struct bytes in, struct writer *w);
 
 #endif

@@ -1,4 +1,5 @@
 /* token_keys.c - loads verification keys: secrets, PEM, JWKS; see token.h. */
+#include "gateway/base64.h"
 #include "gateway/json.h"
 #include "gateway/token_key.h"
 
@@ -312,7 +313,7 @@ static enum status add_jwk(struct token_keys *k, const struct jwk *jwk, struct w
     unsigned second = alg == TOKEN_RS256 ? JWK_E : JWK_Y;
     bool pair = alg == TOKEN_RS256 || alg == TOKEN_ES256;
     *why = "a JWK's numbers are not base64url";
-    if (!token_base64_decode(f[first], w, &n) || (pair && !token_base64_decode(f[second], w, &e)))
+    if (!base64_read(f[first], w, &n) || (pair && !base64_read(f[second], w, &e)))
         return STATUS_USAGE;
     if (f[JWK_KID].n > TOKEN_KID_BYTES_MAX) {
         *why = "a JWK's kid is longer than 256 bytes";

@@ -1,4 +1,5 @@
 /* token_sign.c - makes JWTs for `penstock token` and the development sign-in; see token.h. */
+#include "gateway/base64.h"
 #include "gateway/json.h"
 #include "gateway/token_key.h"
 
@@ -98,15 +99,15 @@ static enum status write_token(EVP_PKEY *pkey, enum token_alg alg, struct bytes 
     json_write_string(&h, bytes_str(token_alg_name(alg)));
     json_write_lit(&h, ",\"typ\":\"JWT\"}");
     write_payload(&p, t);
-    token_base64_encode(writer_bytes(&h), w);
+    base64_write(w, writer_bytes(&h));
     write_u8(w, '.');
-    token_base64_encode(writer_bytes(&p), w);
+    base64_write(w, writer_bytes(&p));
     if (!w->ok || !p.ok)
         return STATUS_NO_ROOM;
     if (!sign(pkey, alg, secret, writer_bytes(w), sig, &n))
         return STATUS_USAGE;
     write_u8(w, '.');
-    token_base64_encode(bytes_of(sig, n), w);
+    base64_write(w, bytes_of(sig, n));
     write_u8(w, 0);
     return w->ok ? STATUS_OK : STATUS_NO_ROOM;
 }

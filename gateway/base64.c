@@ -1,5 +1,5 @@
-/* token_base64.c - base64url as JWS wants it (RFC 7515, section 2): one text for one value. */
-#include "gateway/token_key.h"
+/* base64.c - see base64.h. */
+#include "gateway/base64.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -16,7 +16,7 @@ static int digit(uint8_t c)
     return c == '_' ? 63 : -1;
 }
 
-bool token_base64_decode(struct bytes text, struct writer *w, struct bytes *out)
+bool base64_read(struct bytes text, struct writer *w, struct bytes *out)
 {
     uint8_t *start = w->p;
     uint32_t bits = 0;
@@ -44,12 +44,12 @@ bool token_base64_decode(struct bytes text, struct writer *w, struct bytes *out)
     return true;
 }
 
-void token_base64_encode(struct bytes in, struct writer *w)
+void base64_write(struct writer *w, struct bytes b)
 {
     uint32_t bits = 0;
     unsigned n_bits = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        bits = bits << 8 | in.p[i];
+    for (size_t i = 0; i < b.n; i++) {
+        bits = bits << 8 | b.p[i];
         n_bits += 8;
         while (n_bits >= 6) {
             n_bits -= 6;
