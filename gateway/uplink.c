@@ -138,10 +138,8 @@ static unsigned take_answers(struct uplink *u, uint32_t shard, unsigned budget)
         ring_advance(&end->rx);
         n++;
     }
-    if (n) {
-        ring_release(&end->rx);
+    if (n)
         link_release(end);
-    }
     return n;
 }
 

@@ -148,6 +148,24 @@ Test(uplink, answers_are_handed_out_within_the_budget_and_in_order)
     cr_assert_eq(heard.n_messages, 8);
 }
 
+/* A shard that found no room sleeps until it is told: a release without a word leaves it asleep for
+ * ever, with requests before it. */
+Test(uplink, a_shard_that_waits_for_room_is_woken_once_its_answers_are_taken)
+{
+    uint64_t buf[32] = {0};
+    struct link_end *end = &links[0].b;
+    while (ring_has_room(&end->tx, 256)) {
+        memcpy(ring_claim(&end->tx, 256), numbered(buf, 1).p, 256);
+        ring_commit(&end->tx, TYPE, 256);
+    }
+    link_flush(end);
+    parker_arm(&parkers[1]);
+    cr_assert_geq(uplink_poll(&up, 1000), 4);
+    cr_assert_eq(atomic_load(&parkers[1].asleep), 0);
+    parker_disarm(&parkers[1]);
+    cr_assert(ring_has_room(&end->tx, 256));
+}
+
 Test(uplink, random_use_loses_nothing_and_keeps_the_order)
 {
     uint64_t buf[32] = {0};
