@@ -35,15 +35,14 @@ static const char *wrong_with(const struct batch *b, const struct opjson *op)
         return "seq begins with 1";
     if (op->has_client_id && !id_is_client(op->client_id))
         return "client_id is 1 to 64 characters of [A-Za-z0-9_.:-]";
-    if (b->type_is_known && !b->rich && (op->shape.has_attrs || op->shape.has_embeds))
+    if (b->type_is_known && !b->rich &&
+        (op->is_format || op->shape.has_attrs || op->shape.has_embeds))
         return "attributes and embeds are for rich documents alone";
     return NULL;
 }
 
 static const char *reason_of(enum status s)
 {
-    if (s == STATUS_BAD_MESSAGE)
-        return "an operation is an object of a known type";
     return s == STATUS_TOO_LARGE ? "the operation has too many components or bytes"
                                  : "the operation makes no sense";
 }
@@ -56,6 +55,9 @@ bool batch_add(struct batch *b, struct json *j)
     memset(&op, 0, sizeof op);
     msg_write_struct(&b->w, &in);
     enum status s = opjson_read(j, b->parts_max, &b->w, b->scratch, b->scratch_bytes, &op);
+    /* The message is JSON of a known type; what in it is no op makes no sense as one. */
+    if (s == STATUS_BAD_MESSAGE)
+        return refuse(b, from, STATUS_OP_INVALID, "an operation is an object of a known type", &op);
     if (s == STATUS_OK && !b->w.ok)
         s = STATUS_TOO_LARGE;
     if (s != STATUS_OK)

@@ -133,12 +133,13 @@ static void on_ops(struct gateway *g, struct session *s, struct bytes text, bool
                       .scratch = g->op_scratch,
                       .scratch_bytes = g->op_scratch_bytes,
                       .client_id = s->client_id};
-    /* The outer reader's scratch is the first half; it is done but for what `text` points into. */
+    /* The message is of a known type: what is no op in it is op_invalid, not bad_message.
+     * The outer reader's scratch is the first half; it is done but for what `text` points into. */
     json_init(&j, text, g->json_scratch + g->scratch_bytes, g->scratch_bytes);
     batch_begin(&b, writer_of(g->out, g->out_bytes));
     if (is_list) {
         if (json_peek(&j) != JSON_ARRAY || !json_enter(&j, JSON_ARRAY)) {
-            say_error(g, s, STATUS_BAD_MESSAGE, "ops is a list of operations");
+            say_error(g, s, STATUS_OP_INVALID, "ops is a list of operations");
             return;
         }
         while (json_element(&j) && batch_add(&b, &j))
@@ -151,7 +152,7 @@ static void on_ops(struct gateway *g, struct session *s, struct bytes text, bool
     else if (b.refused != STATUS_OK)
         note_refusal(g, s, &b);
     else
-        say_error(g, s, STATUS_BAD_MESSAGE, "ops is empty");
+        say_error(g, s, STATUS_OP_INVALID, "ops is empty");
 }
 
 /* ---- the rest ---- */
@@ -314,7 +315,7 @@ static void on_op(struct gateway *g, struct session *s, struct bytes op)
         on_ops(g, s, op, false);
         return;
     }
-    say_error(g, s, STATUS_BAD_MESSAGE, "op is missing");
+    say_error(g, s, STATUS_OP_INVALID, "op is missing");
 }
 
 void native_text(struct gateway *g, struct session *s, struct bytes text)

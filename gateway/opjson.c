@@ -81,6 +81,14 @@ static bool take_seq(struct json *j, struct members *m, struct opjson *out)
     return true;
 }
 
+static bool take_client_id(struct json *j, struct members *m, struct opjson *out)
+{
+    if (json_peek(j) != JSON_NULL)
+        return take_string(j, &m->client_id, &out->client_id);
+    m->client_id = HAVE_NONE;
+    return json_null(j);
+}
+
 static bool take_form(struct json *j, struct members *m)
 {
     struct bytes name;
@@ -110,7 +118,7 @@ static bool take_member(struct json *j, struct bytes key, struct members *m, str
     if (IS(key, "version"))
         return take_whole(j, &m->version, &out->version);
     if (IS(key, "client_id"))
-        return take_string(j, &m->client_id, &out->client_id);
+        return take_client_id(j, m, out);
     if (IS(key, "attributes"))
         return json_raw(j, &m->attributes);
     return json_skip(j);
@@ -129,6 +137,7 @@ static bool take_members(struct json *j, struct members *m, struct opjson *out)
     out->has_client_id = m->client_id == HAVE_GOOD;
     out->has_seq = m->seq == HAVE_GOOD;
     out->has_version = m->version == HAVE_GOOD;
+    out->is_format = m->form == FORM_FORMAT;
     if (!out->has_client_id)
         out->client_id = NONE;
     if (!out->has_seq)
@@ -219,6 +228,24 @@ static bool pair_insert(struct pair *pairs, uint32_t *n, struct pair p)
     return true;
 }
 
+/* Members of Object.prototype: quill-delta looks attributes up on plain objects, where these are
+ * never undefined, so that clients would come to different contents. */
+static bool is_inherited(struct bytes key)
+{
+    static const struct bytes names[] = {
+        BYTES_LIT("constructor"),          BYTES_LIT("toString"),
+        BYTES_LIT("toLocaleString"),       BYTES_LIT("valueOf"),
+        BYTES_LIT("hasOwnProperty"),       BYTES_LIT("isPrototypeOf"),
+        BYTES_LIT("propertyIsEnumerable"), BYTES_LIT("__proto__"),
+        BYTES_LIT("__defineGetter__"),     BYTES_LIT("__defineSetter__"),
+        BYTES_LIT("__lookupGetter__"),     BYTES_LIT("__lookupSetter__"),
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (bytes_eq(key, names[i]))
+            return true;
+    return false;
+}
+
 /* An `attributes` member as a block (empty: none). `raw` empty: the member is absent. */
 static enum status read_attrs(struct build *b, struct bytes raw, bool keep_null,
                               struct bytes *block)
@@ -233,9 +260,12 @@ static enum status read_attrs(struct build *b, struct bytes raw, bool keep_null,
     struct json j = json_of_raw(b, raw);
     struct pair p;
     json_enter(&j, JSON_OBJECT);
-    while (json_member(&j, &p.key) && json_raw(&j, &p.raw))
+    while (json_member(&j, &p.key) && json_raw(&j, &p.raw)) {
+        if (is_inherited(p.key))
+            return STATUS_OP_INVALID;
         if (!pair_insert(pairs, &n, p))
             return STATUS_TOO_LARGE;
+    }
     b->strings = j.scratch;
     if (!j.ok)
         return STATUS_TOO_LARGE; /* checked before: only the scratch can have ended */
@@ -416,7 +446,8 @@ static enum status build_end(struct build *b, struct json *j, struct writer *w, 
     struct op_limits limits = {.parts_max = b->parts_max, .rich = true, .content = b->content};
     struct bytes done;
     j->scratch = b->strings;
-    if (!b->values.ok || op_writer_end(&b->ow, &done) != STATUS_OK)
+    /* With its tail: whether that reaches past the end of the document, the sequencer knows. */
+    if (!b->values.ok || op_writer_end_whole(&b->ow, &done) != STATUS_OK)
         return STATUS_TOO_LARGE;
     enum status s = op_check(done, &limits, shape);
     if (s != STATUS_OK)

@@ -22,8 +22,9 @@ struct opjson {
     uint64_t seq;
     uint64_t version;
     bool has_client_id;
-    bool has_seq; /* false also for null */
+    bool has_seq; /* false also for null, as is has_client_id */
     bool has_version;
+    bool is_format; /* even one without attributes is for rich documents alone */
     struct op_shape shape;
 };
 

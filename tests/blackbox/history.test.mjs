@@ -79,10 +79,13 @@ describe('POST /docs/{id}/ops', () => {
         assert.equal((await server.getDoc('ann', id)).content, 'xabc');
     });
 
-    test('what is no ops message is bad_message with 400', async () => {
+    test('what is no ops message is bad_message with 400, what in it is no op is op_invalid with 422', async () => {
         const { id } = await server.createDoc('ann');
-        for (const body of ['', '{', '[]', '{}', '{"ops":{}}', '{"ops":[7]}', '{"ops":[{}]}', '{"ops":[{"type":"erase"}]}']) {
+        for (const body of ['', '{', '[]', '{}', '{"ops":null}', '{"ops":{}}']) {
             assertProblem(await server.call('POST', `/docs/${id}/ops`, { as: 'ann', body }), 400, 'bad_message');
+        }
+        for (const body of ['{"ops":[7]}', '{"ops":[{}]}', '{"ops":[{"type":"erase"}]}']) {
+            assertProblem(await server.call('POST', `/docs/${id}/ops`, { as: 'ann', body }), 422, 'op_invalid');
         }
     });
 

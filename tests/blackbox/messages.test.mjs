@@ -200,11 +200,11 @@ describe('ops', () => {
         await close();
     });
 
-    test('with another form of list are bad_message', async () => {
+    test('with another form of list, or what is no op in it, are op_invalid: the message is a known one', async () => {
         const { ann, close } = await pair();
-        for (const ops of [{}, 7, null, 'x', [7], [{}], [{ type: 'erase' }]]) {
+        for (const ops of [{}, 7, null, 'x', [], [7], [{}], [{ type: 'erase' }]]) {
             ann.send({ type: 'ops', ops });
-            assertError(await ann.next('error'), 'bad_message');
+            assertError(await ann.next('error'), 'op_invalid');
         }
         await close();
     });
@@ -341,7 +341,8 @@ describe('errors leave the connection open and the document as it was', () => {
         ['a version that is negative', insert(0, 'x', { version: -1 }), 'op_invalid'],
         ['a version ahead', insert(0, 'x', { version: 1 }), 'version_ahead'],
         ['another client_id', insert(0, 'x', { client_id: 'somebody' }), 'forbidden'],
-        ['an unknown op type', { type: 'erase', pos: 0 }, 'bad_message'],
+        ['a format without attributes in a text', { type: 'format', pos: 0, len: 1, attributes: {} }, 'op_invalid'],
+        ['an unknown op type', { type: 'erase', pos: 0 }, 'op_invalid'],
     ];
     for (const [name, op, code] of cases) {
         test(`${name}: ${code}`, async () => {
@@ -382,9 +383,33 @@ describe('errors leave the connection open and the document as it was', () => {
             ann.send(text);
             const message = await ann.next('error');
             assert.ok(['bad_message', 'op_invalid', 'unauthorized'].includes(message.code), `${text}: ${JSON.stringify(message)}`);
-            if (!/insert|auth/.test(text)) assertError(message, 'bad_message');
+            if (/^\{"type":"ops?"/.test(text)) assertError(message, 'op_invalid');
+            else if (!/insert|auth/.test(text)) assertError(message, 'bad_message');
         }
         assert.equal((await server.getDoc('ann', id)).version, 0);
+        await close();
+    });
+
+    test('attributes named as members of Object.prototype: op_invalid, since quill-delta finds them on every object', async () => {
+        const { id, ann, close } = await pair({ type: 'rich', content: { ops: [{ insert: 'abc' }] } });
+        const names = ['__proto__', ...Object.getOwnPropertyNames(Object.prototype)];
+        for (const name of names) {
+            for (const value of ['true', 'null']) {
+                const attributes = `"attributes":{"a":1,${JSON.stringify(name)}:${value}},"seq":1,"version":0`;
+                for (const op of [`{"type":"format","pos":0,"len":1,${attributes}}`, `{"type":"insert","pos":0,"str":"x",${attributes}}`]) {
+                    ann.send(op);
+                    assertError(await ann.next('error'), 'op_invalid', { seq: 1 });
+                }
+            }
+        }
+        assert.equal((await server.getDoc('ann', id)).version, 0);
+        await close();
+    });
+
+    test('a client_id of null is the connection\u2019s', async () => {
+        const { ann, close } = await pair();
+        ann.send({ type: 'op', op: insert(0, 'x', { client_id: null, seq: 1, version: 0 }) });
+        assert.equal((await ann.next('ack')).client_id, ann.clientId);
         await close();
     });
 

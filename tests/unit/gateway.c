@@ -209,8 +209,8 @@ Test(gateway, refuses_what_makes_no_sense_and_goes_on)
         {"[]", "bad_message"},
         {"{}", "bad_message"},
         {"{\"type\":\"dance\"}", "bad_message"},
-        {"{\"type\":\"op\"}", "bad_message"},
-        {"{\"type\":\"ops\",\"ops\":[]}", "bad_message"},
+        {"{\"type\":\"op\"}", "op_invalid"},
+        {"{\"type\":\"ops\",\"ops\":[]}", "op_invalid"},
         {"{\"type\":\"insert\",\"pos\":0,\"str\":\"x\"}", "op_invalid"},
         {"{\"type\":\"insert\",\"pos\":-1,\"str\":\"x\",\"version\":4,\"seq\":3}", "op_invalid"},
         {"{\"type\":\"insert\",\"pos\":0,\"str\":\"x\",\"version\":4,\"seq\":3,\"attributes\":{"

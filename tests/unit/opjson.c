@@ -204,6 +204,10 @@ Test(opjson, values_that_make_no_sense_are_invalid_ops)
         "\"delta\",\"ops\":[{\"insert\":\"a\",\"retain\":1}]",
         "\"delta\",\"ops\":[{\"insert\":\"a\",\"delete\":1}]",
         "\"delta\",\"ops\":[{\"retain\":1,\"attributes\":7}]",
+        "\"insert\",\"pos\":0,\"str\":\"x\",\"attributes\":{\"constructor\":null}",
+        "\"format\",\"pos\":0,\"len\":1,\"attributes\":{\"a\":1,\"__proto__\":1}",
+        "\"delta\",\"ops\":[{\"insert\":{\"i\":1},\"attributes\":{\"__lookupSetter__\":{}}}]",
+        "\"delta\",\"ops\":[{\"retain\":1,\"attributes\":{\"v\\u0061lueOf\":true}}]",
         "\"delta\",\"ops\":[{\"retain\":9007199254740991},{\"delete\":1}]"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[256];
