@@ -1,8 +1,8 @@
 /* rest.c - HTTP calls: from requests to messages to the shards; see rest.h. */
 #include "gateway/rest.h"
 
-#include "gateway/batch.h"
 #include "gateway/base64.h"
+#include "gateway/batch.h"
 #include "gateway/cursor.h"
 #include "net/op.h"
 
@@ -163,7 +163,7 @@ static void create(struct gateway *g, struct conn *c, const struct http_request 
 {
     struct rest_body body;
     char made[32];
-    if (!rest_read_body(g, c, req, text, &body))
+    if (!rest_read_body(g, c, text, &body))
         return;
     struct bytes content, id = body.id;
     bool rich = body.has_type && bytes_eq(body.type, BYTES_LIT("rich"));
@@ -264,7 +264,7 @@ static void title(struct gateway *g, struct conn *c, const struct http_request *
                   const struct token_claims *claims, struct bytes doc_id, struct bytes text)
 {
     struct rest_body body;
-    if (!rest_read_body(g, c, req, text, &body))
+    if (!rest_read_body(g, c, text, &body))
         return;
     if (!body.has_title || body.title.n > LIMIT_TITLE_BYTES) {
         gateway_respond_problem(
@@ -288,7 +288,7 @@ static void role(struct gateway *g, struct conn *c, const struct http_request *r
     struct msg_call m = {.arg8 = DOC_ROLE_NONE};
     const char *wrong = NULL;
     if (route->what == REST_ROLE_SET) {
-        if (!rest_read_body(g, c, req, text, &body))
+        if (!rest_read_body(g, c, text, &body))
             return;
         m.arg8 = reply_role_of(body.role);
         if (m.arg8 == DOC_ROLE_NONE)
@@ -342,7 +342,7 @@ static void ops(struct gateway *g, struct conn *c, const struct http_request *re
     struct rest_body body;
     struct batch b;
     char made[32];
-    if (!rest_read_body(g, c, req, text, &body))
+    if (!rest_read_body(g, c, text, &body))
         return;
     if (!read_ops(g, &body, &b)) {
         gateway_refuse(g, REFUSAL_BAD_MESSAGE);

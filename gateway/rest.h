@@ -114,9 +114,9 @@ struct rest_body {
     struct bytes title, type, id, role, name, sub;
     struct bytes content, ops; /* JSON text */
 };
-/* False: answered. Checks Content-Type and that it is a JSON object. */
-bool rest_read_body(struct gateway *g, struct conn *c, const struct http_request *req,
-                    struct bytes body, struct rest_body *out);
+/* False: answered. A JSON object, or nothing at all; whatever Content-Type says: clients that don't
+ * set one send what their library does by default. A member that is null is absent. */
+bool rest_read_body(struct gateway *g, struct conn *c, struct bytes body, struct rest_body *out);
 
 void rest_list_start(struct gateway *g, struct call *call);
 void rest_list_page(struct gateway *g, struct call *call, uint32_t shard, struct bytes payload);

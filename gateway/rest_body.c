@@ -1,15 +1,6 @@
 /* rest_body.c - bodies and query parameters of HTTP calls; see rest.h. */
 #include "gateway/rest.h"
 
-static bool is_json_type(struct bytes value)
-{
-    static const char json[] = "application/json";
-    size_t n = 0;
-    while (n < value.n && value.p[n] != ';' && value.p[n] != ' ' && value.p[n] != '\t')
-        n++;
-    return http_header_is(bytes_of(value.p, n), json);
-}
-
 struct field {
     const char *key;
     size_t value_at;
@@ -26,12 +17,14 @@ static const struct field fields[] = {
     FIELD(name, true),  FIELD(sub, true),  FIELD(content, false), FIELD(ops, false),
 };
 
-/* The value of one member; false: it has another kind of value. */
+/* The value of one member; false: it has another kind of value. null says no more than absence. */
 static bool read_field(struct json *j, const struct field *f, struct rest_body *out)
 {
     struct bytes *value = (struct bytes *)(void *)((uint8_t *)out + f->value_at);
     bool *has = (bool *)(void *)((uint8_t *)out + f->has_at);
-    *has = true;
+    *has = json_peek(j) != JSON_NULL;
+    if (!*has)
+        return json_null(j);
     if (!f->is_text)
         return json_raw(j, value);
     return json_peek(j) == JSON_STRING && json_string(j, value);
@@ -55,19 +48,19 @@ static bool read_object(struct gateway *g, struct bytes body, struct rest_body *
     return json_end(&j);
 }
 
-bool rest_read_body(struct gateway *g, struct conn *c, const struct http_request *req,
-                    struct bytes body, struct rest_body *out)
+/* No body is a body that says nothing: what a call needs is found missing where it is read. */
+static bool is_blank(struct bytes body)
 {
-    struct bytes type;
+    for (size_t i = 0; i < body.n; i++)
+        if (!memchr(" \t\r\n", body.p[i], 4))
+            return false;
+    return true;
+}
+
+bool rest_read_body(struct gateway *g, struct conn *c, struct bytes body, struct rest_body *out)
+{
     memset(out, 0, sizeof *out);
-    if (http_find(req, "content-type", &type) && !is_json_type(type)) {
-        gateway_respond_problem(g, c,
-                                &(struct problem){.status = STATUS_BAD_MESSAGE,
-                                                  .http = 415,
-                                                  .detail = BYTES_LIT("bodies are JSON")});
-        return false;
-    }
-    if (body.n <= g->scratch_bytes && read_object(g, body, out))
+    if (is_blank(body) || (body.n <= g->scratch_bytes && read_object(g, body, out)))
         return true;
     gateway_refuse(g, REFUSAL_BAD_MESSAGE);
     gateway_respond_problem(

@@ -78,7 +78,7 @@ static void dev_token(struct gateway *g, struct conn *c, const struct http_reque
                                                   .detail = BYTES_LIT("only from this machine")});
         return;
     }
-    if (!rest_read_body(g, c, req, text, &body))
+    if (!rest_read_body(g, c, text, &body))
         return;
     struct bytes sub = body.has_sub ? body.sub : body.name;
     if (!id_is_principal(sub) || starts_with(sub, "group:") || body.name.n > LIMIT_NAME_BYTES) {
