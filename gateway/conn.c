@@ -323,6 +323,7 @@ static void *on_open(void *self, struct sock *s, const char *peer_text)
     c->sock = s;
     c->state = CONN_HEAD;
     cs->n++;
+    c->is_extra = cs->n > cs->n_regular;
     strncpy(c->peer, peer_text, sizeof c->peer - 1);
     if (cs->options.tls && !conn_tls_open(c)) {
         entry_give(c);
@@ -426,6 +427,19 @@ static size_t table_bytes(const struct conns *cs)
     return cs->options.conns_max * sizeof *cs->table;
 }
 
+/* The file limit may leave fewer sockets than were asked for; the reserve is kept out of them. */
+static void divide_room(struct conns *cs)
+{
+    uint32_t room = loop_sockets_max(cs->loop);
+    room = room > 2 * SPARE_SOCKETS ? room - SPARE_SOCKETS : room;
+    uint32_t extra = cs->options.conns_extra;
+    cs->n_regular = cs->options.conns_max - extra;
+    if (room < cs->options.conns_max)
+        room -= extra < room / 8 ? extra : room / 8;
+    if (cs->n_regular > room)
+        cs->n_regular = room;
+}
+
 enum status conns_open(struct conns **out, const struct conns_options *options)
 {
     struct conns *cs = calloc(1, sizeof *cs);
@@ -460,6 +474,7 @@ enum status conns_open(struct conns **out, const struct conns_options *options)
         free(cs);
         return st;
     }
+    divide_room(cs);
     *out = cs;
     return STATUS_OK;
 }
@@ -549,6 +564,11 @@ const char *conn_peer(const struct conn *c)
 bool conn_is_tls(const struct conn *c)
 {
     return c->tls != NULL;
+}
+
+bool conn_is_extra(const struct conn *c)
+{
+    return c->is_extra && c->cs->n > c->cs->n_regular;
 }
 
 void conn_pause(struct conn *c, bool paused)

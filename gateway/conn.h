@@ -68,6 +68,7 @@ struct conns_options {
     struct tls_context *tls;
     struct conn_handler handler;
     uint32_t conns_max;
+    uint32_t conns_extra; /* of conns_max: for those that only hear that there is no room */
     uint32_t message_bytes_max;
     uint32_t handshake_ms_max;
     uint32_t idle_http_ms_max; /* keep-alive */
@@ -99,6 +100,8 @@ void conn_set_user(struct conn *c, void *user);
 bool conn_is_ws(const struct conn *c);
 const char *conn_peer(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
+/* It came when all but conns_extra were taken, and that is still so. */
+bool conn_is_extra(const struct conn *c);
 
 /* Extra headers are whole lines, each with CRLF. Content-Length, Date and Connection are added (to
  * 426 Upgrade and Sec-WebSocket-Version too); keep-alive by the request unless `close`. HEAD sends

@@ -73,6 +73,7 @@ struct conn {
     bool is_paused : 1;
     bool is_announced : 1; /* on_gone was called */
     bool has_ended : 1;    /* the peer sends no more */
+    bool is_extra : 1;     /* it came past n_regular */
     struct ws ws;
     char peer[CONN_PEER_BYTES];
 };
@@ -90,6 +91,7 @@ struct conns {
     uint32_t n_fresh; /* entries below were used before */
     uint32_t free_idx;
     uint32_t n;
+    uint32_t n_regular; /* those past it are extra */
     uint64_t in_bytes;
     uint64_t now_ns;
     struct conn *ready;

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#define ANSWERS_A_POLL       512u /* a shard */
-#define CONNS_SPARE          64u  /* connections beyond connections_max, so that they hear 429 */
+#define ANSWERS_A_POLL       512u  /* a shard */
+#define CONNS_EXTRA          1024u /* connections beyond connections_max, so that they hear 429 */
 #define HEADERS_BYTES_MAX    1024u
 #define IDLE_HTTP_MS         60000u
 #define ANONYMOUS_BODY_BYTES (64u << 10)
@@ -178,6 +178,15 @@ static void on_request(void *self, struct conn *c, const struct http_request *re
                                 &(struct problem){.status = STATUS_UNAVAILABLE,
                                                   .detail = BYTES_LIT("starting or draining"),
                                                   .retry_after_ms = GATEWAY_RETRY_MS});
+        return;
+    }
+    if (conn_is_extra(c)) {
+        gateway_refuse(g, REFUSAL_LIMIT);
+        gateway_respond_problem(g, c,
+                                &(struct problem){.status = STATUS_RATE_LIMITED,
+                                                  .detail = BYTES_LIT("too many connections"),
+                                                  .retry_after_ms = GATEWAY_RETRY_MS,
+                                                  .close = true});
         return;
     }
     if (route.what == REST_NOTHING) {
@@ -417,7 +426,7 @@ static uint32_t or_default(uint32_t v, uint32_t otherwise)
 
 static void set_defaults(struct gateway_options *o)
 {
-    o->connections_max = or_default(o->connections_max, 10000);
+    o->connections_max = or_default(o->connections_max, 65536);
     o->message_bytes_max = or_default(o->message_bytes_max, LIMIT_MESSAGE_BYTES);
     o->body_bytes_max = or_default(o->body_bytes_max, LIMIT_BODY_BYTES);
     o->op_parts_max = or_default(o->op_parts_max, LIMIT_OP_PARTS);
@@ -457,7 +466,7 @@ static enum status open_conns(struct gateway *g)
         .listen = {.host = g->o.listen_host,
                    .port = g->o.listen_port,
                    .reuse_port = g->o.reuse_port,
-                   .sockets_max = g->o.connections_max + CONNS_SPARE},
+                   .sockets_max = g->o.connections_max + CONNS_EXTRA},
         .tls = g->o.tls,
         .handler = {.self = g,
                     .on_request = on_request,
@@ -465,7 +474,8 @@ static enum status open_conns(struct gateway *g)
                     .on_drained = on_drained,
                     .on_gone = on_gone,
                     .body_bytes_max = body_bytes_max},
-        .conns_max = g->o.connections_max + CONNS_SPARE,
+        .conns_max = g->o.connections_max + CONNS_EXTRA,
+        .conns_extra = CONNS_EXTRA,
         .message_bytes_max = g->o.message_bytes_max,
         .handshake_ms_max = g->o.handshake_ms_max,
         .idle_http_ms_max = IDLE_HTTP_MS,

@@ -36,14 +36,14 @@ struct gateway_options {
     bool dev; /* POST /dev/token signs tokens; `dev_secret` signs them */
     struct bytes dev_secret;
     bool serve_ops_pages; /* /healthz /readyz /metrics here (false: only on the metrics listener) */
-    uint32_t connections_max;   /* default 10000 */
+    uint32_t connections_max;   /* default 65536; past it 429 */
     uint32_t message_bytes_max; /* default LIMIT_MESSAGE_BYTES */
     uint32_t body_bytes_max;    /* default LIMIT_BODY_BYTES */
     uint32_t op_parts_max;
     uint32_t document_units_max; /* both: only told to clients in `limits` and used for op_check */
     uint64_t outbound_bytes_max; /* a connection; default 4 MiB (content being sent not counted) */
     uint64_t memory_bytes;     /* of what is received and what is queued to be sent; 0: 1280 MiB */
-    uint32_t messages_per_s;   /* a connection's token bucket; 0: no limit; default 2000 */
+    uint32_t messages_per_s;   /* a connection's token bucket; 0: no limit */
     uint32_t handshake_ms_max; /* to the end of the request head; default 10000 */
     uint32_t token_leeway_s;   /* default 10, at most 60 */
     struct counters *counters; /* printed by /metrics; the gateway adds its own */

@@ -73,6 +73,7 @@ struct loop_options {
 enum status loop_open(struct loop **out, const struct loop_options *options) must_use;
 void loop_close(struct loop *l);
 uint16_t loop_port(const struct loop *l);
+uint32_t loop_sockets_max(const struct loop *l); /* what is left of the option's */
 /* Before the first poll. The loop only watches it; its owner drains it. */
 void loop_watch_event_fd(struct loop *l, int event_fd);
 unsigned loop_poll(struct loop *l); /* completions handled; then submits all that is queued */

@@ -207,6 +207,11 @@ uint16_t loop_port(const struct loop *l)
     return l->port;
 }
 
+uint32_t loop_sockets_max(const struct loop *l)
+{
+    return l->sockets_max;
+}
+
 void loop_stop_accepting(struct loop *l)
 {
     l->is_accepting = false;

@@ -20,6 +20,7 @@
 #define GATEWAY_BUFFER_BYTES (48 * MIB)
 #define CONNECTION_BYTES     (2ull << 10)
 #define TLS_BYTES            (48ull << 10)
+#define CONNECTIONS_DEFAULT  65536u
 #define MEMORY_DEFAULT_BYTES (2 * GIB)
 #define SHARD_DEFAULT_BYTES  (192 * MIB) /* for documents and windows */
 #define SHARDS_CORES_MAX     16u         /* more than this many only where asked for */
@@ -64,9 +65,10 @@ static const struct option_spec specs[] = {
      FIELD(document_units), 1, LIMIT_DOCUMENT_UNITS, NULL},
     {"op-components", OPTION_NUMBER, "N", "most components of an op (10000)", FIELD(op_components),
      1, LIMIT_OP_PARTS, NULL},
-    {"connections", OPTION_NUMBER, "N", "most connections of a gateway (10000)", FIELD(connections),
-     1, 1000000, NULL},
-    {"messages-per-second", OPTION_NUMBER, "N", "of a connection; 0: no limit (2000)",
+    {"connections", OPTION_NUMBER, "N",
+     "most connections of a gateway (65536, or what --memory has room for)", FIELD(connections), 1,
+     1000000, NULL},
+    {"messages-per-second", OPTION_NUMBER, "N", "of a connection; 0: no limit (50000)",
      FIELD(messages_per_s), 0, 1000000, NULL},
     {"outbound-bytes", OPTION_BYTES, "BYTES", "queued for a slow reader before it is closed (4M)",
      FIELD(outbound_bytes), 64 << 10, GIB, NULL},
@@ -230,8 +232,7 @@ static const struct config defaults = {
     .message_bytes = LIMIT_MESSAGE_BYTES,
     .document_units = LIMIT_DOCUMENT_UNITS,
     .op_components = LIMIT_OP_PARTS,
-    .connections = 10000,
-    .messages_per_s = 2000,
+    .messages_per_s = 50000,
     .outbound_bytes = 4 * MIB,
     .log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT,
     .log_segments = LOG_SEGMENTS_MAX_DEFAULT,
@@ -292,6 +293,17 @@ static uint64_t archive_batch_bytes(uint64_t memory_bytes, uint32_t n_shards)
     return part < 8 * MIB ? 8 * MIB : part > 128 * MIB ? 128 * MIB : part;
 }
 
+/* As many connections as are asked for; else as many as take a sixteenth of the budget at most, or
+ * a quarter where each of them bears TLS. */
+static uint64_t connections_of(const struct config *c, uint64_t memory_bytes)
+{
+    if (c->connections)
+        return c->connections;
+    uint64_t share = c->tls_cert ? memory_bytes / 4 : memory_bytes / 16;
+    uint64_t n = share / c->gateways / (c->tls_cert ? TLS_BYTES : CONNECTION_BYTES);
+    return n < CONNECTIONS_DEFAULT ? n : CONNECTIONS_DEFAULT;
+}
+
 /*
  * Fixed parts first, as large as the largest record needs; then an eighth of the rest for the
  * windows of recent ops, a quarter for the gateways, and the remainder for documents.
@@ -304,11 +316,12 @@ enum status config_split_memory(const struct config *c, uint32_t n_shards, struc
         .archive_batch_bytes = archive_batch_bytes(memory_bytes, n_shards),
         .loader_bytes = 32 * MIB,
         .ring_bytes = LIMIT_RING_BYTES,
+        .connections = connections_of(c, memory_bytes),
     };
     uint64_t shard_fixed = 2 * m->log_group_bytes + 2 * m->archive_batch_bytes + m->loader_bytes +
                            2 * LIMIT_RING_BYTES; /* the loader's and the archive's rings */
     uint64_t gateway_fixed =
-        GATEWAY_BUFFER_BYTES + c->connections * (c->tls_cert ? TLS_BYTES : CONNECTION_BYTES);
+        GATEWAY_BUFFER_BYTES + m->connections * (c->tls_cert ? TLS_BYTES : CONNECTION_BYTES);
     uint64_t fixed =
         n_shards * (shard_fixed + c->gateways * 2 * m->ring_bytes) + c->gateways * gateway_fixed;
     uint64_t least = fixed + n_shards * 32 * MIB + c->gateways * 16 * MIB;

@@ -44,7 +44,7 @@ struct config {
     uint64_t message_bytes;
     uint64_t document_units;
     uint64_t op_components;
-    uint64_t connections;
+    uint64_t connections; /* 0: the default, see config_memory */
     uint64_t messages_per_s;
     uint64_t outbound_bytes;
     uint64_t log_segment_bytes;
@@ -67,6 +67,7 @@ struct config_memory {
     uint64_t ring_bytes;          /* one way between a gateway and a shard */
     uint64_t window_bytes;        /* a shard: recent ops, a power of two */
     uint64_t documents_bytes;     /* a shard: documents, clients, sessions */
+    uint64_t connections;         /* a gateway's */
     uint64_t gateway_bytes;       /* a gateway: connections and what is queued for them */
 };
 

@@ -130,7 +130,7 @@ static struct gateway_options gateway_options_of(struct server *s, uint32_t idx)
         .dev = c->dev,
         .dev_secret = c->dev ? bytes_of(s->dev_secret, sizeof s->dev_secret) : bytes_of(NULL, 0),
         .serve_ops_pages = !c->metrics_listen,
-        .connections_max = (uint32_t)c->connections,
+        .connections_max = (uint32_t)s->memory.connections,
         .message_bytes_max = (uint32_t)c->message_bytes,
         .body_bytes_max = LIMIT_BODY_BYTES,
         .op_parts_max = (uint32_t)c->op_components,

@@ -5,7 +5,8 @@ import { HandshakeError, Server, assertError, assertProblem, nowS, run, sleep, u
 import { RawWebSocket } from './raw.mjs';
 
 let server;
-before(async () => { server = await Server.start(); });
+const RATE = 2000;
+before(async () => { server = await Server.start({ args: ['--messages-per-second', `${RATE}`] }); });
 after(() => server.end());
 
 const insert = (pos, str, more) => ({ type: 'insert', pos, str, ...more });
@@ -55,7 +56,7 @@ describe('rate limits', () => {
         const { id } = await server.createDoc('ann');
         const other = await server.join(id, { as: 'ann' });
         const flood = await server.join(id, { as: 'ann', clientId: 'flood' });
-        for (let i = 0; i < 20000; i++) flood.send('{"type":"ping"}');
+        for (let i = 0; i < 10 * RATE; i++) flood.send('{"type":"ping"}');
         const message = await flood.find('error');
         assertError(message, 'rate_limited');
         assert.equal(message.retry, true);
@@ -102,6 +103,26 @@ describe('configured limits', () => {
         await sockets.pop().close();
         const again = await until('there is room', () => own.join(id, { as: 'ann' }).catch(() => null));
         await again.close();
+        await own.end();
+    });
+
+    test('past --connections calls are answered with 429 and closed, but for health and metrics', async () => {
+        const own = await Server.start({ args: ['--connections', '4'] });
+        const { id } = await own.createDoc('ann');
+        own.agent.destroy();
+        const sockets = [];
+        for (let i = 0; i < 4; i++) sockets.push(await until('there is room', () => own.join(id, { as: 'ann' }).catch(() => null)));
+        for (let i = 0; i < 100; i++) {
+            const answer = await own.call('GET', `/docs/${id}`, { as: 'ann', agent: false });
+            assertProblem(answer, 429, 'rate_limited');
+            assert.match(answer.headers['retry-after'], /^[1-9][0-9]*$/);
+            assert.equal(answer.headers.connection, 'close');
+        }
+        for (const page of ['/healthz', '/readyz', '/metrics']) assert.equal((await own.call('GET', page, { agent: false })).status, 200, page);
+        assert.equal((await sockets[0].op(insert(0, 'x', { seq: 1, version: 0 }))).type, 'ack');
+        await sockets.pop().close();
+        await until('there is room', async () => (await own.call('GET', `/docs/${id}`, { as: 'ann', agent: false })).status === 200);
+        for (const socket of sockets) await socket.close();
         await own.end();
     });
 
