@@ -7,12 +7,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define SPARE_SOCKETS      64u /* being accepted, or closing */
-#define IN_BYTES_MAX       (256ull << 20)
-#define FRAGMENTS_MAX      16384u
-#define CONTROLS_PER_S     100u
-#define BODY_MS_MAX        30000u
-#define CLOSE_MS_MAX       2000u
+#define SPARE_SOCKETS  64u /* being accepted, or closing */
+#define IN_BYTES_MAX   (256ull << 20)
+#define FRAGMENTS_MAX  16384u
+#define CONTROLS_PER_S 100u
+#define BODY_MS_MAX    30000u
+#define CLOSE_MS_MAX   2000u
+/* What a connection that takes nothing may hold of memory that is short, and how often that is
+ * looked at. */
+#define RELIEF_BYTES_MIN   (64u << 10)
+#define RELIEF_EVERY_NS    NS_PER_S
 #define END_MS_MAX         10000u
 #define BODY_PROGRESS      (16u << 10)
 #define BUFFER_BYTES_MIN   512u
@@ -118,9 +122,51 @@ static unsigned check_deadlines(struct conns *cs)
     return n;
 }
 
+/* ---- short of memory ---- */
+
+static bool is_used(const struct conns *cs, unsigned quarters)
+{
+    const struct slab_pool *p = loop_slabs(cs->loop);
+    return slab_pool_used_bytes(p) / quarters >= p->bytes_max / 4;
+}
+
+bool conns_is_short(const struct conns *cs)
+{
+    return is_used(cs, 3);
+}
+
+/* With half of the memory in use, those who hold much of it and read nothing let go of it, so that
+ * there is always room for those who read. */
+static unsigned relieve(struct conns *cs)
+{
+    unsigned n = 0;
+    if (cs->now_ns < cs->relief_at_ns || !is_used(cs, 2))
+        return 0;
+    cs->relief_at_ns = cs->now_ns + RELIEF_EVERY_NS;
+    for (uint32_t i = 0; i < cs->n_fresh; i++) {
+        struct conn *c = &cs->table[i];
+        if (c->state == CONN_FREE)
+            continue;
+        uint64_t sent = sock_sent_bytes(c->sock) + 1; /* 0: no mark */
+        bool is_much = conn_queued_bytes(c) >= RELIEF_BYTES_MIN;
+        bool is_stuck = is_much && c->sent_mark == sent;
+        c->sent_mark = is_much ? sent : 0;
+        if (!is_stuck)
+            continue;
+        n++;
+        if (c->state == CONN_WS)
+            conn_ws_close_slow(c);
+        else
+            conn_cut(c);
+    }
+    return n;
+}
+
 uint64_t conns_deadline_ns(struct conns *cs)
 {
     uint64_t at = cs->ready ? cs->now_ns : loop_deadline_ns(cs->loop);
+    if (is_used(cs, 2) && cs->relief_at_ns < at)
+        at = cs->relief_at_ns;
     for (unsigned w = WAIT_NONE + 1; w < WAIT_N; w++)
         if (cs->waits[w].first && cs->waits[w].first->wait_deadline_ns < at)
             at = cs->waits[w].first->wait_deadline_ns;
@@ -499,6 +545,7 @@ unsigned conns_poll(struct conns *cs, uint64_t now_ns)
     cs->now_ns = now_ns;
     unsigned n = run_ready(cs);
     n += check_deadlines(cs);
+    n += relieve(cs);
     n += loop_poll(cs->loop);
     return n + run_ready(cs);
 }

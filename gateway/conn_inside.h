@@ -60,6 +60,7 @@ struct conn {
     struct conn *wait_next, *wait_prev;
     uint64_t wait_deadline_ns;
     uint64_t unbounded_bytes; /* queued since the queue was last empty, outside the bound */
+    uint64_t sent_mark;       /* sock_sent_bytes when much was queued and memory short (relieve) */
     uint64_t controls_since_ns;
     uint32_t n_controls;
     uint32_t body_mark; /* of the body when the wait for it began */
@@ -94,6 +95,7 @@ struct conns {
     uint32_t n_regular; /* those past it are extra */
     uint64_t in_bytes;
     uint64_t now_ns;
+    uint64_t relief_at_ns;
     struct conn *ready;
     struct conn *pump;
     struct conn_list waits[WAIT_N];
@@ -128,6 +130,8 @@ void conn_http_fail(struct conn *c, int status, const char *code, const char *de
 void conn_request_free(struct conn *c);
 
 /* ---- conn_ws.c ---- */
+/* It reads too slowly: what no send has begun on is forgotten, and it is told to come back. */
+void conn_ws_close_slow(struct conn *c);
 size_t conn_ws_run(struct conn *c, uint8_t *p, size_t n);
 
 /* ---- conn_tls.c ---- */

@@ -31,8 +31,7 @@ void conn_frame_commit(struct conns *cs, struct slab *slab, size_t payload_bytes
     *n = (uint32_t)(head_n + payload_bytes);
 }
 
-/* It reads too slowly: what no send has begun on is forgotten, and it is told to come back. */
-static void close_slow(struct conn *c)
+void conn_ws_close_slow(struct conn *c)
 {
     struct loop *l = c->cs->loop;
     if (c->tls) /* what is encrypted has to go out: the stream would not survive a gap */
@@ -55,7 +54,7 @@ bool conn_send_frame(struct conn *c, struct slab *slab, uint32_t offset, uint32_
     if (c->state != CONN_WS)
         return false;
     if (!has_room(c, n)) {
-        close_slow(c);
+        conn_ws_close_slow(c);
         return false;
     }
     return conn_out(c, slab, offset, n);

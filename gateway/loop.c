@@ -525,6 +525,11 @@ uint64_t sock_queued_bytes(const struct sock *s)
     return s->out.bytes;
 }
 
+uint64_t sock_sent_bytes(const struct sock *s)
+{
+    return s->out.sent_bytes;
+}
+
 void sock_drop_unsent(struct loop *l, struct sock *s)
 {
     slab_queue_drop(&l->slabs, &s->out);

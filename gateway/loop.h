@@ -93,6 +93,7 @@ bool sock_send(struct loop *l, struct sock *s, struct slab *slab, uint32_t offse
 /* Queues a copy. */
 bool sock_send_copy(struct loop *l, struct sock *s, struct bytes b);
 uint64_t sock_queued_bytes(const struct sock *s); /* not yet taken by the kernel */
+uint64_t sock_sent_bytes(const struct sock *s);   /* taken by it, ever */
 void sock_drop_unsent(struct loop *l,
                       struct sock *s); /* forgets what no send has begun on (for 4408) */
 void sock_pause(struct loop *l, struct sock *s,

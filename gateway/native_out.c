@@ -22,6 +22,15 @@ bool native_begin(struct gateway *g, struct session *s, size_t bytes_max, struct
     return false;
 }
 
+/* Content and catch-up, which no bound of one connection counts. */
+static bool begin_large(struct gateway *g, struct session *s, size_t bytes_max, struct fan_frame *f)
+{
+    if (!conns_is_short(g->conns))
+        return native_begin(g, s, bytes_max, f);
+    close_for_memory(g, s);
+    return false;
+}
+
 void native_end(struct gateway *g, struct session *s, struct fan_frame *f, bool unbounded)
 {
     if (!fanout_frame_end(&g->fanout, f)) {
@@ -64,7 +73,7 @@ static void welcome(struct gateway *g, struct session *s, const struct msg_joine
         .op_components = g->o.op_parts_max,
         .document_units = g->o.document_units_max,
     };
-    if (!native_begin(g, s, reply_welcome_bytes_max(&o), &f))
+    if (!begin_large(g, s, reply_welcome_bytes_max(&o), &f))
         return;
     reply_welcome(&f.w, &o);
     native_end(g, s, &f, true);
@@ -139,7 +148,7 @@ static void on_catchup(struct gateway *g, struct session *s, struct reader *r)
             native_close(g, s, 1011, "internal error");
             return;
         }
-        if (!native_begin(g, s, reply_op_bytes_max(&o), &f))
+        if (!begin_large(g, s, reply_op_bytes_max(&o), &f))
             return;
         reply_op(&f.w, &o);
         native_end(g, s, &f, true);

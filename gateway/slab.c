@@ -27,6 +27,11 @@ static size_t slab_cost(const struct slab *s)
     return sizeof *s + s->bytes;
 }
 
+uint64_t slab_pool_used_bytes(const struct slab_pool *p)
+{
+    return p->held_bytes - (uint64_t)p->n_free * SLAB_BYTES;
+}
+
 static void slab_free(struct slab_pool *p, struct slab *s)
 {
     p->held_bytes -= slab_cost(s);
@@ -274,6 +279,7 @@ void slab_queue_sent(struct slab_pool *p, struct slab_queue *q, size_t n)
     check_cmp(n, <=, q->bytes);
     q->n_locked = 0;
     q->bytes -= n;
+    q->sent_bytes += n;
     while (n) {
         struct slab_slice *s = &q->first->slices[q->first->head];
         if (n < s->n) {

@@ -66,6 +66,7 @@ struct slab_queue {
     struct slab_block *first, *last;
     struct slab *own; /* where small slices of a long queue are copied to */
     uint64_t bytes;
+    uint64_t sent_bytes; /* ever */
     uint32_t n_slices;
     uint32_t n_locked; /* in the send under way: neither merged into nor dropped */
     bool is_begun;     /* a part of the first slice is out: what it ends must not be dropped */
@@ -73,6 +74,8 @@ struct slab_queue {
 
 void slab_pool_init(struct slab_pool *p, uint64_t bytes_max);
 void slab_pool_fini(struct slab_pool *p); /* queues must be empty */
+/* Bytes of slabs that somebody holds. */
+uint64_t slab_pool_used_bytes(const struct slab_pool *p);
 
 /* Room for n bytes; NULL: no memory, or the pool is full. One at a time, until its commit. */
 uint8_t *slab_pool_reserve(struct slab_pool *p, size_t n, struct slab **slab);
