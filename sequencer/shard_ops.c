@@ -138,7 +138,13 @@ static void keep_in_window(struct shard *s, struct work *w, const struct record_
 static void apply_all(struct shard *s, struct work *w, struct writer *out)
 {
     struct document *d = w->doc;
+    /* Formats over very many runs would hold up other documents: what is left comes again. */
+    uint64_t steps_max = d->rope.n_steps + SHARD_APPLY_STEPS_MAX;
     for (uint32_t i = 0; i < w->plan.n_new; i++) {
+        if (d->rope.n_steps > steps_max) {
+            w->plan.status = STATUS_RATE_LIMITED;
+            return;
+        }
         const struct accept_op *in = &s->ops_in[w->plan.n_resent + i];
         struct record_op op = {
             .seq = in->seq, .payload_hash = in->payload_hash, .op = s->merge.ops[i]};

@@ -37,8 +37,10 @@
 /* merge_cost that a message may take at once, and that merges take of one poll. */
 #define SHARD_MERGE_COST_NOW   (512u << 10)
 #define SHARD_MERGE_COST_SLICE (256u << 10)
-#define SHARD_SNAPSHOT_BYTES   (64u << 10)
-#define SHARD_RETRY_MS         1000u
+/* Steps of a rope (rope.h) that one message's ops may take; the op that passes it is finished. */
+#define SHARD_APPLY_STEPS_MAX (256u << 10)
+#define SHARD_SNAPSHOT_BYTES  (64u << 10)
+#define SHARD_RETRY_MS        1000u
 
 /* A message that waits. Memory: a fixed table, payloads from the shard's pool. */
 struct request {
