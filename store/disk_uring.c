@@ -38,7 +38,8 @@ enum status disk_uring_open(struct disk_uring **out, int event_fd)
     ring->zeros = zeros;
     int rc = ring_init(&ring->ring);
     if (rc < 0) {
-        say(SAY_ERROR, "io_uring is not available: %s", strerror(-rc));
+        say(SAY_ERROR, "io_uring is not available: %s%s", strerror(-rc),
+            rc == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
         munmap(zeros, DISK_URING_ZEROS);
         free(ring);
         return STATUS_IO;

@@ -67,10 +67,10 @@ static enum status init_sequencer(struct server *s, uint32_t i, unsigned *n_thre
     q->has_thread = true;
     q->pulse = (struct pulse){.server = s, .thread_idx = i};
     st = disk_uring_open(&q->ring, q->thread.parker.event_fd);
-    if (st != STATUS_OK) {
-        say(SAY_ERROR, "the kernel refuses io_uring: %s", status_hint(st));
+    if (st == STATUS_NO_MEMORY) /* what else there is has been said */
+        say(SAY_ERROR, "a thread's io_uring can't be made: %s", status_hint(st));
+    if (st != STATUS_OK)
         return st;
-    }
     q->thread.wait = disk_uring_wait;
     q->thread.wait_self = q->ring;
     return STATUS_OK;
