@@ -96,6 +96,8 @@ const char *rest_read_page(const struct http_request *req, enum cursor_kind kind
         return "limit is a whole number from 1 to 500";
     *limit = (uint32_t)n;
     there = rest_query(req, "cursor", text, sizeof text, &value);
+    if (there > 0 && value.n == 0) /* "cursor=" asks for the first page */
+        there = 0;
     if (there < 0 || (there && !cursor_read(value, kind, buf, cursor)))
         return "cursor is not one of this list";
     *has_cursor = there != 0;

@@ -18,8 +18,10 @@
 #define DER_BYTES_MAX    80u                /* of a P-256 signature: at most 72 */
 #define GROUP_PREFIX     "group:"
 
-_Static_assert(TOKEN_BUF_BYTES >=
-                   2 * TOKEN_BYTES_MAX + LIMIT_GROUPS * (LIMIT_GROUP_BYTES + VARINT_BYTES_MAX),
+/* As JSON a group takes three bytes besides its name, encoded at most two. */
+#define GROUPS_BYTES_MAX TOKEN_BYTES_MAX
+_Static_assert(LIMIT_GROUP_BYTES < 1u << 14, "two bytes say how long a group's name is");
+_Static_assert(TOKEN_BUF_BYTES >= 2 * TOKEN_BYTES_MAX + GROUPS_BYTES_MAX,
                "decoded segments, unescaped strings and groups fit");
 
 struct check {
@@ -286,14 +288,36 @@ static bool read_audience(struct json *j, const char *wanted, bool *match)
     return j->ok;
 }
 
-/* Groups go to their own corner at the end of the buffer, since the reader unescapes in front. */
+/* What people are called is shown, not compared: a long name is cut, between characters. */
+static bool read_name(struct json *j, struct bytes *name)
+{
+    if (json_peek(j) == JSON_NULL)
+        return json_null(j);
+    if (!read_text(j, name, TOKEN_BYTES_MAX))
+        return false;
+    if (name->n > LIMIT_NAME_BYTES) {
+        name->n = LIMIT_NAME_BYTES;
+        while (name->n && (name->p[name->n] & 0xc0) == 0x80)
+            name->n--;
+    }
+    return true;
+}
+
+/* Groups go to their own corner at the end of the buffer, since the reader unescapes in front. One
+ * that no principal can name has no say here. */
 static bool read_groups(struct json *j, struct msg_identity *id, struct writer *w)
 {
     struct bytes s;
+    if (json_peek(j) == JSON_NULL)
+        return json_null(j);
     if (!json_enter(j, JSON_ARRAY))
         return false;
     while (json_element(j)) {
-        if (!read_text(j, &s, LIMIT_GROUP_BYTES) || s.n == 0 || id->n_groups == LIMIT_GROUPS)
+        if (!read_text(j, &s, TOKEN_BYTES_MAX))
+            return false;
+        if (s.n == 0 || s.n > LIMIT_GROUP_BYTES)
+            continue;
+        if (id->n_groups == LIMIT_GROUPS)
             return false;
         write_str(w, s);
         id->n_groups++;
@@ -315,7 +339,7 @@ static bool read_claim(struct check *c, struct json *j, struct bytes key, struct
     if (is_text(key, "nbf"))
         return read_date(j, &f->not_before) || refuse(c, "nbf");
     if (is_text(key, "name"))
-        return read_text(j, &id->name, LIMIT_NAME_BYTES) || refuse(c, "name");
+        return read_name(j, &id->name) || refuse(c, "name");
     if (is_text(key, "tenant"))
         return read_text(j, &id->tenant, LIMIT_TENANT_BYTES) || refuse(c, "tenant");
     if (is_text(key, "groups"))
@@ -333,7 +357,7 @@ static bool read_claims(struct check *c, struct found *f)
 {
     struct members m;
     struct bytes key;
-    size_t corner = LIMIT_GROUPS * (LIMIT_GROUP_BYTES + VARINT_BYTES_MAX);
+    size_t corner = GROUPS_BYTES_MAX;
     struct writer groups = writer_of(c->w.end - corner, corner);
     c->w.end -= corner;
     *f = (struct found){.claims = {.identity = {.groups = {groups.start, 0}}}};

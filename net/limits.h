@@ -12,7 +12,7 @@
 #define LIMIT_TENANT_BYTES       128u
 #define LIMIT_NAME_BYTES         256u
 #define LIMIT_GROUP_BYTES        128u
-#define LIMIT_GROUPS             64u
+#define LIMIT_GROUPS             512u
 #define LIMIT_PRINCIPAL_BYTES    (6u + LIMIT_USER_ID_BYTES) /* "group:" and a name */
 #define LIMIT_TITLE_BYTES        1024u
 #define LIMIT_COLLABORATORS      1000u

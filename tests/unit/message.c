@@ -9,7 +9,7 @@ static size_t put_identity(uint8_t *buf, size_t n, size_t tenant, size_t user, s
 {
     static const uint8_t text[512] = {'x'};
     struct writer w = writer_of(buf, n), groups_w;
-    uint8_t groups[65 * 132];
+    uint8_t groups[(LIMIT_GROUPS + 1) * (LIMIT_GROUP_BYTES + 4)];
     groups_w = writer_of(groups, sizeof groups);
     for (unsigned i = 0; i < n_groups; i++)
         write_str(&groups_w, bytes_of(text, group));
@@ -24,7 +24,7 @@ static size_t put_identity(uint8_t *buf, size_t n, size_t tenant, size_t user, s
 
 static bool reads(size_t tenant, size_t user, size_t name, unsigned n_groups, size_t group)
 {
-    uint8_t buf[16384];
+    uint8_t buf[128 << 10];
     size_t n = put_identity(buf, sizeof buf, tenant, user, name, n_groups, group);
     cr_assert_neq(n, 0);
     struct reader r = reader_of(bytes_of(buf, n));

@@ -567,8 +567,7 @@ Test(token, claims_are_judged_by_type_and_value)
                                       "{\"sub\":\"a\",\"exp\":1700000100,\"name\":7}",
                                       "{\"sub\":\"a\",\"exp\":1700000100,\"tenant\":null}",
                                       "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":\"g\"}",
-                                      "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":[\"g\",7]}",
-                                      "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":[\"\"]}"};
+                                      "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":[\"g\",7]}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_assert(!accepts_body(k, bad[i]), "%s", bad[i]);
     cr_assert(
@@ -596,19 +595,40 @@ Test(token, strings_and_lists_end_at_their_limits)
     static const struct {
         const char *name;
         size_t max;
-    } rows[] = {{"sub", 128}, {"name", LIMIT_NAME_BYTES}, {"tenant", LIMIT_TENANT_BYTES}};
+    } rows[] = {{"sub", 128}, {"tenant", LIMIT_TENANT_BYTES}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         cr_assert(accepts_body(k, body_with(rows[i].name, 'a', rows[i].max)), "%s", rows[i].name);
         cr_assert(!accepts_body(k, body_with(rows[i].name, 'a', rows[i].max + 1)));
     }
     for (unsigned n = LIMIT_GROUPS; n <= LIMIT_GROUPS + 1; n++) {
-        static char body[LIMIT_GROUPS * (LIMIT_GROUP_BYTES + 8)];
+        static char body[LIMIT_GROUPS * 16 + 256];
         int at = snprintf(body, sizeof body, "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":[");
         for (unsigned i = 0; i < n; i++)
-            at += snprintf(body + at, sizeof body - (size_t)at, "%s\"%0128u\"", i ? "," : "", i);
+            at += snprintf(body + at, sizeof body - (size_t)at, "%s\"%08u\"", i ? "," : "", i);
         snprintf(body + at, sizeof body - (size_t)at, "]}");
         cr_assert(accepts_body(k, body) == (n == LIMIT_GROUPS), "%u groups: %s", n, why);
     }
+    token_keys_close(k);
+}
+
+Test(token, names_are_cut_and_groups_that_nobody_can_name_are_left_out)
+{
+    struct token_keys *k = all_keys();
+    cr_assert(accepts_body(k, body_with("name", 'a', LIMIT_NAME_BYTES + 1)));
+    cr_assert(claims.identity.name.n == LIMIT_NAME_BYTES);
+    char text[2 * LIMIT_NAME_BYTES + 64];
+    int n = snprintf(text, sizeof text, "{\"sub\":\"a\",\"exp\":1700000100,\"name\":\"x");
+    for (unsigned i = 0; i < LIMIT_NAME_BYTES / 2; i++, n += 2)
+        memcpy(text + n, "\xc3\x84", 2);
+    memcpy(text + n, "\"}", 3);
+    cr_assert(accepts_body(k, text), "%s", why);
+    cr_assert(claims.identity.name.n == LIMIT_NAME_BYTES - 1, "cut between characters");
+    snprintf(text, sizeof text,
+             "{\"sub\":\"a\",\"exp\":1700000100,\"groups\":[\"\",\"%0129u\",\"%0128u\"]}", 1u, 2u);
+    cr_assert(accepts_body(k, text), "%s", why);
+    cr_assert(claims.identity.n_groups == 1);
+    cr_assert(accepts_body(k, "{\"sub\":\"a\",\"exp\":1700000100,\"name\":null,\"groups\":null}"));
+    cr_assert(claims.identity.n_groups == 0 && claims.identity.name.n == 0);
     token_keys_close(k);
 }
 
