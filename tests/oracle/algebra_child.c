@@ -76,6 +76,9 @@ static void do_transform(char **w)
     size_t n = transform_bytes_max(a, b);
     void *buf = buffer(n);
     enum status s = op_transform(a, b, w[3][0] == '1', buf, n, &out);
+    /* The tail of `b` is kept until the sequencer has looked (net/op.h); quill-delta chops it. */
+    if (s == STATUS_OK && op_chop(b).n < b.n)
+        out = op_chop(out);
     answer(s, out);
     free(buf);
     give(a);
