@@ -1,6 +1,6 @@
 /*
- * base64.h - Base64url (RFC 4648 section 5) as tokens and cursors want it: no padding, no white space,
- * unused bits zero, so that one value has one text. Pure; any thread; no allocation.
+ * base64.h - Base64url (RFC 4648 section 5) as tokens and cursors want it: no padding, no white
+ * space, unused bits zero, so that one value has one text. Pure; any thread; no allocation.
  */
 #ifndef PENSTOCK_GATEWAY_BASE64_H
 #define PENSTOCK_GATEWAY_BASE64_H

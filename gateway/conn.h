@@ -88,7 +88,8 @@ struct loop *conns_loop(struct conns *cs);
 unsigned conns_poll(struct conns *cs, uint64_t now_ns);
 uint64_t conns_deadline_ns(struct conns *cs);
 uint32_t conns_n(const struct conns *cs); /* not gone from the loop yet */
-/* Little is left for what waits to be sent: content and catch-up are not begun, broadcasts go on. */
+/* Little is left for what waits to be sent: content and catch-up are not begun, broadcasts go on.
+ */
 bool conns_is_short(const struct conns *cs);
 uint64_t conns_in_bytes(const struct conns *cs);
 /* All whose on_gone has not come yet. */

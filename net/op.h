@@ -25,8 +25,8 @@
  * chop() do.
  *
  * An op on its way in may end with a plain retain (its tail): that says how far its sender reached,
- * and one that reaches past the end of the document is refused. So the gateway keeps it, op_transform
- * keeps that of `b`, and the sequencer chops it once it has looked.
+ * and one that reaches past the end of the document is refused. So the gateway keeps it,
+ * op_transform keeps that of `b`, and the sequencer chops it once it has looked.
  *
  * Content of a document is an op of inserts and embeds alone.
  *
