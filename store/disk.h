@@ -88,6 +88,10 @@ struct disk_uring;
 /* `event_fd`: what disk_uring_wait also wakes for, and drains (-1: nothing). STATUS_IO where the
  * kernel refuses io_uring. */
 enum status disk_uring_open(struct disk_uring **out, int event_fd) must_use;
+/* Keeps what `fd` is open on until the kernel is done with all of the ring's jobs, even when the
+ * process is killed: a lock on it holds until the last write has ended. Once a ring; `fd` stays the
+ * caller's. STATUS_IO where the kernel refuses. */
+enum status disk_uring_hold(struct disk_uring *ring, int fd) must_use;
 /* After its directories were closed. */
 void disk_uring_close(struct disk_uring *ring);
 /* Fits struct thread's `wait`: sleeps until any directory's job has ended, event_fd is readable, or

@@ -50,6 +50,13 @@ enum status disk_uring_open(struct disk_uring **out, int event_fd)
     return STATUS_OK;
 }
 
+enum status disk_uring_hold(struct disk_uring *ring, int fd)
+{
+    /* The table of registered files is given up after the last request, which may be long after
+     * the process has gone where the disk hangs. */
+    return io_uring_register_files(&ring->ring, &fd, 1) == 0 ? STATUS_OK : STATUS_IO;
+}
+
 void disk_uring_close(struct disk_uring *ring)
 {
     if (!ring)

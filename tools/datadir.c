@@ -19,7 +19,8 @@
 
 #define META_NAME   "penstock.meta"
 #define SECRET_NAME "dev.hs256"
-/* A process that was just killed keeps its locks until its memory is given back. */
+/* A process that was just killed keeps its locks until its memory is given back and its last write
+ * has ended (disk_uring_hold). */
 #define LOCK_MS_MAX 1500u
 
 /* ---- files ---- */
@@ -237,6 +238,7 @@ void datadir_close(struct datadir *d)
 {
     if (!d->path)
         return;
+    (void)flock(d->fd, LOCK_UN); /* the kernel may let go of the rings' hold a little later */
     close(d->fd);
     free(d->path);
     *d = (struct datadir){.fd = -1};

@@ -71,6 +71,12 @@ static enum status init_sequencer(struct server *s, uint32_t i, unsigned *n_thre
         say(SAY_ERROR, "a thread's io_uring can't be made: %s", status_hint(st));
     if (st != STATUS_OK)
         return st;
+    /* A write of a process that was killed must not land in what its successor writes. */
+    st = disk_uring_hold(q->ring, s->dir->fd);
+    if (st != STATUS_OK) {
+        say(SAY_ERROR, "the data directory's lock can't be given to io_uring: %s", status_hint(st));
+        return st;
+    }
     q->thread.wait = disk_uring_wait;
     q->thread.wait_self = q->ring;
     return STATUS_OK;

@@ -4,10 +4,12 @@
 #include "base/clock.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -206,4 +208,18 @@ Test(disk, two_logs_on_one_ring_keep_apart_and_come_back)
         }
         disk_uring_close(ring);
     }
+}
+
+Test(disk, a_lock_that_a_ring_holds_outlives_its_descriptor_and_ends_with_the_ring)
+{
+    struct disk_uring *ring;
+    int mine = open(dir, O_RDONLY | O_DIRECTORY), other = open(dir, O_RDONLY | O_DIRECTORY);
+    cr_assert_eq(flock(mine, LOCK_EX | LOCK_NB), 0);
+    cr_assert_eq(disk_uring_open(&ring, -1), STATUS_OK);
+    cr_assert_eq(disk_uring_hold(ring, mine), STATUS_OK);
+    close(mine);
+    cr_assert_eq(flock(other, LOCK_EX | LOCK_NB), -1);
+    disk_uring_close(ring);
+    cr_assert_eq(flock(other, LOCK_EX), 0, "the kernel gives the ring up in its own time");
+    close(other);
 }
