@@ -126,9 +126,9 @@ $(BUILD)/%: $(OUT)/perf/%.o $(OUT)/libtools.a $(ARCHIVES)
 
 # --- set-up -----------------------------------------------------------------------------------------------------
 .PHONY: deps test-deps
-deps:
+deps: ## installs what building needs
 	@bash tools/deps.sh build
-test-deps:
+test-deps: ## installs what the tests need
 	@bash tools/deps.sh test
 tests/node_modules/.installed: tests/package.json tests/package-lock.json
 	cd tests && npm ci --no-audit --no-fund --silent
