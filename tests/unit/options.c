@@ -230,6 +230,23 @@ Test(options, the_memory_budget_is_split_without_being_passed, .init = cr_redire
     cr_assert_eq(config_split_memory(&c, 4, &m), STATUS_USAGE);
 }
 
+Test(options, connections_take_no_more_than_their_share_unless_asked_for)
+{
+    struct config c = {.gateways = 1};
+    struct config_memory m;
+    cr_assert_eq(config_split_memory(&c, 1, &m), STATUS_OK);
+    cr_assert_eq(m.connections, 65536);
+    c.tls_cert = "c";
+    cr_assert_eq(config_split_memory(&c, 1, &m), STATUS_OK);
+    cr_assert(m.connections > 10000 && m.connections < 65536, "%lu", m.connections);
+    c = (struct config){.gateways = 2, .memory_bytes = 1u << 30};
+    cr_assert_eq(config_split_memory(&c, 1, &m), STATUS_OK);
+    cr_assert_eq(m.connections, 16384);
+    c.connections = 77;
+    cr_assert_eq(config_split_memory(&c, 1, &m), STATUS_OK);
+    cr_assert_eq(m.connections, 77);
+}
+
 /* ---- data directories ---- */
 
 Test(options, a_data_directory_keeps_what_was_decided_when_it_was_made, .init = make_dir,
