@@ -186,9 +186,10 @@ static void on_acks(struct gateway *g, struct call *call, struct bytes payload)
     json_write_lit(&w, "]");
     if (refusal == STATUS_OK) {
         json_write_lit(&w, "}\n");
-    } else if (has_seq) {
-        json_write_lit(&w, ",\"seq\":");
-        json_write_u64(&w, seq);
+    } else {
+        json_write_lit(&w, has_seq ? ",\"seq\":" : ",\"seq\":null");
+        if (has_seq)
+            json_write_u64(&w, seq);
     }
     if (!fine || !w.ok)
         rest_fail_status(g, call, buf ? STATUS_INTERNAL : STATUS_NO_MEMORY, NULL);

@@ -79,6 +79,13 @@ describe('POST /docs/{id}/ops', () => {
         assert.equal((await server.getDoc('ann', id)).content, 'xabc');
     });
 
+    test('a partial refusal of ops without seq has acks and seq too', async () => {
+        const { id } = await server.createDoc('ann', { content: 'abc' });
+        const list = [{ type: 'insert', pos: 0, str: 'x', version: 0 }, { type: 'delete', pos: 9, len: 1, version: 0 }];
+        const problem = assertProblem(await server.call('POST', `/docs/${id}/ops`, { as: 'ann', body: { ops: list } }), 422, 'op_invalid');
+        assert.deepEqual([problem.acks, problem.seq], [[{ seq: null, new_version: 1 }], null]);
+    });
+
     test('what is no ops message is bad_message with 400, what in it is no op is op_invalid with 422', async () => {
         const { id } = await server.createDoc('ann');
         for (const body of ['', '{', '[]', '{}', '{"ops":null}', '{"ops":{}}']) {
