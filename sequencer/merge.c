@@ -8,6 +8,8 @@
 
 /* What a transform costs besides its bytes, in bytes. */
 #define TRANSFORM_COST 64u
+/* Steps that are worth keeping the ops for, however large they are. */
+#define STEPS_MIN 16u
 
 static void *reserve(size_t n)
 {
@@ -48,6 +50,7 @@ void merge_begin(struct merge *m)
 {
     m->n = 0;
     m->total_bytes = 0;
+    m->at = 0;
 }
 
 bool merge_add(struct merge *m, struct bytes op)
@@ -70,12 +73,16 @@ static enum status too_large(enum status s)
     return s == STATUS_NO_ROOM ? STATUS_TOO_LARGE : s;
 }
 
-enum status merge_past(struct merge *m, struct bytes accepted)
+enum status merge_past_some(struct merge *m, struct bytes accepted, uint64_t budget)
 {
     uint8_t *at = m->bufs[m->which];
     uint8_t *end = at + m->buf_bytes;
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < m->n; i++) {
+    uint64_t spent = 0;
+    uint32_t i = m->at;
+    uint32_t least = i + STEPS_MIN;
+    if (i > 0)
+        accepted = m->going;
+    for (; i < m->n && (i < least || spent < budget); i++) {
         struct bytes before = m->ops[i];
         struct bytes carried = accepted;
         enum status s = STATUS_OK;
@@ -85,13 +92,20 @@ enum status merge_past(struct merge *m, struct bytes accepted)
             s = op_transform(accepted, before, true, at, (size_t)(end - at), &m->ops[i]);
         if (s != STATUS_OK)
             return too_large(s);
+        spent += TRANSFORM_COST + accepted.n + before.n;
         at += m->ops[i].n;
-        total += m->ops[i].n;
+        m->total_bytes += m->ops[i].n - before.n;
         accepted = carried;
     }
     m->which ^= 1;
-    m->total_bytes = total;
-    return STATUS_OK;
+    m->at = i < m->n ? i : 0;
+    m->going = accepted;
+    return m->at ? STATUS_END : STATUS_OK;
+}
+
+enum status merge_past(struct merge *m, struct bytes accepted)
+{
+    return merge_past_some(m, accepted, UINT64_MAX);
 }
 
 size_t merge_emit_bytes(const struct merge *m)
@@ -99,7 +113,7 @@ size_t merge_emit_bytes(const struct merge *m)
     size_t n = 0;
     for (uint32_t i = 0; i < m->n; i++)
         n += varint_bytes(m->ops[i].n) + m->ops[i].n;
-    return n;
+    return m->at ? n + varint_bytes(m->going.n) + m->going.n : n;
 }
 
 void merge_emit(const struct merge *m, void *buf, size_t buf_bytes)
@@ -107,10 +121,12 @@ void merge_emit(const struct merge *m, void *buf, size_t buf_bytes)
     struct writer w = writer_of(buf, buf_bytes);
     for (uint32_t i = 0; i < m->n; i++)
         write_str(&w, m->ops[i]);
+    if (m->at)
+        write_str(&w, m->going);
     check(w.ok);
 }
 
-enum status merge_resume(struct merge *m, struct bytes block)
+enum status merge_resume(struct merge *m, struct bytes block, uint32_t at)
 {
     merge_begin(m);
     struct reader r = reader_of(block);
@@ -119,5 +135,12 @@ enum status merge_resume(struct merge *m, struct bytes block)
         if (r.ok && !merge_add(m, op))
             return STATUS_TOO_LARGE;
     }
-    return r.ok ? STATUS_OK : STATUS_CORRUPT;
+    if (at > 0) {
+        if (at >= m->n)
+            return STATUS_CORRUPT;
+        m->going = m->ops[--m->n];
+        m->total_bytes -= m->going.n;
+        m->at = at;
+    }
+    return r.ok && at <= m->n ? STATUS_OK : STATUS_CORRUPT;
 }

@@ -27,6 +27,8 @@ struct merge {
     uint8_t *carry[2];
     size_t buf_bytes;
     uint64_t total_bytes; /* of the ops */
+    uint32_t at;          /* > 0: one accepted op is under way, and stands before ops[at] ... */
+    struct bytes going;   /* ... as this */
 };
 
 enum status merge_open(struct merge *m, uint32_t ops_max, size_t buf_bytes) must_use;
@@ -40,12 +42,18 @@ bool merge_add(struct merge *m, struct bytes op);
  * the buffer. After a failure the ops are undefined. */
 enum status merge_past(struct merge *m, struct bytes accepted) must_use;
 
+/* The same for about that cost at most, a few steps at least: STATUS_END when the accepted op has not
+ * come past all of them. Then it goes on, after merge_emit and merge_resume, from m->at with
+ * m->going, whatever `accepted` is. */
+enum status merge_past_some(struct merge *m, struct bytes accepted, uint64_t budget) must_use;
+
 /* What merge_past costs about, in bytes read. */
 uint64_t merge_cost(const struct merge *m, struct bytes accepted);
 
-/* The ops as one block of `str` fields, and back. The block stays referenced. */
+/* The ops as one block of `str` fields, and back; where an accepted op is under way, `going` is the
+ * last field, and the caller keeps `at`. The block stays referenced. */
 size_t merge_emit_bytes(const struct merge *m);
 void merge_emit(const struct merge *m, void *buf, size_t buf_bytes);
-enum status merge_resume(struct merge *m, struct bytes block) must_use;
+enum status merge_resume(struct merge *m, struct bytes block, uint32_t at) must_use;
 
 #endif

@@ -128,7 +128,7 @@ static enum status open_parts(struct shard *s)
     if (st == STATUS_OK)
         st = session_table_open(&s->sessions, o->sessions_max);
     if (st == STATUS_OK)
-        st = merge_open(&s->merge, SHARD_MESSAGE_OPS_MAX, MERGE_BUFFER_BYTES);
+        st = merge_open(&s->merge, SHARD_MESSAGE_OPS_MAX + 1, MERGE_BUFFER_BYTES);
     if (st == STATUS_OK)
         st = open_scratch(s);
     if (st == STATUS_OK)
@@ -350,8 +350,8 @@ static unsigned poll(void *self, uint64_t now_ns)
         tell_ready(s);
     n += shard_take_answers(s);
     n += shard_run_ready(s);
-    n += shard_run_merges(s);
     n += take_all_input(s);
+    n += shard_run_merges(s); /* after it: a merge that comes to its end would keep input waiting */
     n += shard_presence(s);
     n += shard_evict(s);
     seal_in_pause(s);

@@ -27,10 +27,11 @@ static enum status carry_from_window(struct shard *s, const struct document *d, 
         bool there = history_read(&s->window, s->walk[n], d->docnum, &op);
         check(there);
         check_cmp(op.version, ==, *v + 1);
+        uint64_t left = budget - spent;
         spent += merge_cost(&s->merge, op.op);
-        enum status st = merge_past(&s->merge, op.op);
+        enum status st = merge_past_some(&s->merge, op.op, left);
         if (st != STATUS_OK)
-            return st;
+            return st == STATUS_END ? STATUS_OK : st;
         ++*v;
     }
     return STATUS_OK;
@@ -44,6 +45,7 @@ static enum status carry_from_chunk(struct shard *s, struct request *r, uint64_t
     uint64_t spent = 0;
     enum status st = STATUS_OK;
     while (st == STATUS_OK && reader_left(&in) > 0 && spent < budget) {
+        struct reader item = in;
         for (unsigned i = 0; i < 3; i++)
             (void)read_str(&in); /* who made it */
         struct msg_op_out h;
@@ -51,9 +53,13 @@ static enum status carry_from_chunk(struct shard *s, struct request *r, uint64_t
         struct bytes op = read_bytes(&in, h.op_bytes);
         check(in.ok);
         check_cmp(h.version, ==, *v + 1);
+        uint64_t left = budget - spent;
         spent += merge_cost(&s->merge, op);
-        st = merge_past(&s->merge, op);
-        ++*v;
+        st = merge_past_some(&s->merge, op, left);
+        if (st == STATUS_END) /* read again when it goes on */
+            in = item;
+        else
+            ++*v;
     }
     r->chunk_at = r->chunk_bytes - reader_left(&in);
     if (r->chunk_at == r->chunk_bytes) {
@@ -61,7 +67,7 @@ static enum status carry_from_chunk(struct shard *s, struct request *r, uint64_t
         r->chunk = NULL;
         r->chunk_bytes = 0;
     }
-    return st;
+    return st == STATUS_END ? STATUS_OK : st;
 }
 
 /* Keeps the ops as they are now with the parked message. */
@@ -76,6 +82,7 @@ static bool keep(struct shard *s, struct request *r, uint64_t version)
     pool_give(&s->pool, r->merge_ops, r->merge_ops_bytes);
     r->merge_ops = block;
     r->merge_ops_bytes = n;
+    r->merge_at = s->merge.at;
     r->merge_version = version;
     return true;
 }
@@ -84,11 +91,11 @@ static enum status resume(struct shard *s, const struct request *r)
 {
     size_t n = 0;
     struct reader in = reader_of(bytes_of(r->merge_ops, r->merge_ops_bytes));
-    for (uint32_t i = 0; i < r->merge_n; i++)
+    for (uint32_t i = 0; i < r->merge_n + (r->merge_at > 0); i++)
         (void)read_str(&in);
     check(in.ok);
     n = r->merge_ops_bytes - reader_left(&in);
-    return merge_resume(&s->merge, bytes_of(r->merge_ops, n));
+    return merge_resume(&s->merge, bytes_of(r->merge_ops, n), r->merge_at);
 }
 
 /* PATH 5: the new ops of a message are transformed past what was accepted since their base. */
@@ -112,7 +119,8 @@ enum status shard_merge(struct shard *s, struct msg_in *m, struct session *sessi
     }
     if (st != STATUS_OK || v == d->version)
         return st;
-    counter_bump(s->count.ops_merged, n);
+    if (!r || !r->merge_ops)
+        counter_bump(s->count.ops_merged, n);
     st = carry_from_window(s, d, &v, SHARD_MERGE_COST_NOW);
     if (st != STATUS_OK || v == d->version)
         return st;
@@ -174,7 +182,7 @@ static void run_slice(struct shard *s, struct request *r)
         give_up(s, r, st);
         return;
     }
-    bool moved = v != r->merge_version;
+    bool moved = v != r->merge_version || s->merge.at != r->merge_at;
     if (moved && !keep(s, r, v)) {
         give_up(s, r, STATUS_UNAVAILABLE);
         return;

@@ -123,6 +123,22 @@ describe('work that one message asks for', () => {
         assert.deepEqual(content.ops[1], { insert: 'a', attributes: { b: 1, c: 12 } });
     });
 
+    test('thousands of small ops past one op of thousands of components: carried in slices', async () => {
+        const doc = await server.createDoc('ann', { content: 'z'.repeat(9000) });
+        const ann = await server.join(doc.id, { as: 'ann', clientId: 'ann' });
+        const bob = await server.join(doc.id, { as: 'ann', clientId: 'bob' });
+        const comb = Array.from({ length: 4999 }, () => [{ retain: 1 }, { insert: 'q' }]).flat();
+        assert.equal((await ann.op({ type: 'delta', ops: comb, seq: 1, version: 0 })).type, 'ack');
+        const neighbour = await Neighbour.start(server);
+        const small = Array.from({ length: 3000 }, (_, i) => ({ type: 'insert', pos: 8000, str: 'y', client_id: 'bob', seq: i + 1, version: 0 }));
+        bob.send({ type: 'ops', ops: small });
+        const last = await bob.find('ack', (ack) => ack.seq === 3000, 30000 * PATIENCE);
+        assert.equal(last.new_version, 3001);
+        await neighbour.end(500);
+        const { content } = await server.getDoc('ann', doc.id);
+        assert.equal(content, `${'zq'.repeat(4999)}${'z'.repeat(3001)}${'y'.repeat(3000)}${'z'.repeat(1000)}`);
+    });
+
     test('a large attribute over many runs is refused before it is made for each', async () => {
         const ops = Array.from({ length: 20000 }, (_, i) => ({ insert: 'a', attributes: { b: i } }));
         const doc = await server.createDoc('ann', { type: 'rich', content: { ops } });

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#define MINE   6u
+#define MINE   40u /* past what one slice takes at least */
 #define THEIRS 12u
 
 static struct merge m;
@@ -60,6 +60,8 @@ static void check_same(const struct model *a, const struct model *b)
     cr_assert_eq(memcmp(a->unit, b->unit, a->n * sizeof a->unit[0]), 0);
 }
 
+static unsigned n_cut;
+
 static void run(uint64_t seed, bool rich, bool in_slices)
 {
     struct model_rng rng = {.s = seed};
@@ -68,15 +70,21 @@ static void run(uint64_t seed, bool rich, bool in_slices)
     merge_begin(&m);
     for (unsigned i = 0; i < MINE; i++)
         cr_assert(merge_add(&m, mine[i]));
-    for (unsigned i = 0; i < THEIRS; i++) {
-        cr_assert_eq(merge_past(&m, theirs[i]), STATUS_OK);
+    for (unsigned i = 0; i < THEIRS;) {
+        /* also in the middle of one accepted op, a step or a few at a time */
+        enum status st = in_slices ? merge_past_some(&m, theirs[i], 1 + seed % 5 * 40)
+                                   : merge_past(&m, theirs[i]);
+        cr_assert(st == STATUS_OK || (in_slices && st == STATUS_END));
+        i += st == STATUS_OK;
+        n_cut += st == STATUS_END;
         if (in_slices) {
+            uint32_t at = m.at;
             size_t n = merge_emit_bytes(&m);
             uint8_t *next = malloc(n);
             merge_emit(&m, next, n);
             free(block);
             block = next;
-            cr_assert_eq(merge_resume(&m, bytes_of(block, n)), STATUS_OK);
+            cr_assert_eq(merge_resume(&m, bytes_of(block, n), at), STATUS_OK);
             cr_assert_eq(m.n, MINE);
         }
     }
@@ -92,6 +100,7 @@ Test(merge, the_server_and_a_client_end_with_equal_content)
     cr_assert_eq(merge_open(&m, 64, 1u << 20), STATUS_OK);
     for (uint64_t seed = 1; seed <= 1500; seed++)
         run(seed, seed % 2, seed % 3 == 0);
+    cr_assert_gt(n_cut, 500);
     merge_close(&m);
 }
 
