@@ -10,7 +10,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Server } from './harness.mjs';
+import { PATIENCE, Server, within } from './harness.mjs';
 import { Random, contentDelta, deltaOf, historyOf, normal, randomDelta, replay, wireOf } from './oracle.mjs';
 
 const SEED = Number(process.env.SEED || Date.now() % 1e9);
@@ -269,19 +269,23 @@ class Round {
 test(`${ROUNDS} rounds of random clients converge as quill-delta says (SEED=${SEED})`, { timeout: 3600000 }, async () => {
     let next = 0;
     let nOps = 0;
+    const running = new Set();
     const lane = async () => {
         while (next < ROUNDS) {
             const seed = SEED + next++;
             const round = new Round(seed);
+            running.add(seed);
             try {
                 await round.run();
                 nOps += round.version;
+                running.delete(seed);
             } catch (error) {
                 error.message = `SEED=${seed} ROUNDS=1: ${error.message}`;
                 throw error;
             }
         }
     };
-    await Promise.all(Array.from({ length: LANES }, lane));
+    const lanes = Promise.all(Array.from({ length: LANES }, lane));
+    await within((60000 + ROUNDS * 400) * PATIENCE, () => `the rounds with SEED ${[...running].join(', ')} (ROUNDS=1)`, lanes);
     console.log(`${ROUNDS} rounds, ${nOps} ops`);
 });
