@@ -99,7 +99,7 @@ if wants hot; then
     beside "(c) one document, 64 writers who each also receive" --docs 1 --writers 64 --readers 0
 fi
 if wants latency; then
-    rate=$((${pairs_rate:-40000} / 4))
+    rate=$((${pairs_rate:-72000} / 4))
     title "(d) ack latency at a quarter of (b)'s rate ($rate edits/s, open loop), beside a bare durable write"
     "$BUILD/calibrate" --dir "$data"
     start_penstock
