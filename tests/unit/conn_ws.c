@@ -80,6 +80,32 @@ Test(conn_ws, a_flood_of_pings_is_ended_with_4429)
     stop();
 }
 
+static void little_memory(struct conns_options *o)
+{
+    o->in_bytes_max = 100u << 10;
+}
+
+Test(conn_ws, half_messages_that_fill_the_memory_are_ended_with_1013_and_whole_ones_go_on)
+{
+    static uint8_t payload[60000], text[61000];
+    memset(payload, 'x', sizeof payload);
+    serve(little_memory);
+    int first = dial_ws(), second = dial_ws();
+    size_t n = make_frame(text, 0x81, payload, sizeof payload);
+    say_bytes(first, text, n - 1);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    say_bytes(second, text, n - 1);
+    expect_close(second, CLOSE_OVERLOAD);
+    say_bytes(first, text + n - 1, 1);
+    until(server.n_texts == 1);
+    close(first);
+    close(second);
+    until(conns_n(server.conns) == 0);
+    cr_assert_eq(conns_in_bytes(server.conns), 0);
+    stop();
+}
+
 Test(conn_ws, our_close_waits_for_the_peers_and_not_for_ever)
 {
     serve(NULL);
