@@ -28,7 +28,7 @@
      FIELD(ca_file), 0, 0, NULL},                                                                  \
     {"json", OPTION_FLAG, NULL, "print the server's answer as it is", FIELD(json), 0, 0, NULL}
 #define CONTENT_SPECS                                                                              \
-    {"content", OPTION_TEXT, "TEXT", "the content", FIELD(content), 0, 0, NULL},                   \
+    {"content", OPTION_ANY, "TEXT", "the content", FIELD(content), 0, 0, NULL},                   \
     {"file", OPTION_TEXT, "FILE", "the content, from a file; - for standard input",                \
      FIELD(file), 0, 0, NULL}
 #define PAGE_SPECS                                                                                 \
@@ -202,7 +202,7 @@ static int run_create(struct doc_call *c)
         json_write_lit(&w, ",\"id\":");
         json_write_string(&w, bytes_str(c->o.id));
     }
-    if (content) {
+    if (content && (content_n || !rich)) {
         /* Rich content is given as JSON; plain text works for both. */
         bool as_json = rich && content_n && (*content == '{' || *content == '[');
         json_write_lit(&w, ",\"content\":");

@@ -124,11 +124,11 @@ static enum status set_field(const struct option_spec *spec, const char *value, 
         return set_number(spec, value, field, why, why_bytes);
     if (spec->kind == OPTION_CHOICE)
         return set_choice(spec, value, field, why, why_bytes);
-    if (!*value) {
+    if (!*value && spec->kind != OPTION_ANY) {
         snprintf(why, why_bytes, "it is empty");
         return STATUS_USAGE;
     }
-    if (spec->kind == OPTION_TEXT) {
+    if (spec->kind == OPTION_TEXT || spec->kind == OPTION_ANY) {
         *(const char **)field = value;
         return STATUS_OK;
     }

@@ -21,7 +21,8 @@
 #define OPTIONS_LIST_MAX 64
 
 enum option_kind {
-    OPTION_TEXT,   /* const char * */
+    OPTION_TEXT,   /* const char *, not empty */
+    OPTION_ANY,    /* const char *, perhaps empty */
     OPTION_FLAG,   /* bool */
     OPTION_NUMBER, /* uint64_t, min ... max */
     OPTION_BYTES,  /* uint64_t, min ... max; K, M, G and T may follow */

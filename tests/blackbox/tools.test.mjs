@@ -55,6 +55,15 @@ describe('penstock doc', () => {
         assert.equal((await ask('ann', 'show', id)).content, 'from a pipe');
     });
 
+    test('empty content makes an empty document, and empties one', async () => {
+        const { id, content } = await ask('ann', 'create', '--content', '');
+        assert.equal(content, '');
+        await ask('ann', 'edit', id, '--content', 'something');
+        await ask('ann', 'edit', id, '--content', '');
+        assert.equal((await ask('ann', 'show', id)).content, '');
+        assert.deepEqual((await ask('ann', 'create', '--type', 'rich', '--content', '')).content, { ops: [] });
+    });
+
     test('rich documents: plain content, JSON content, attributes', async () => {
         const { id } = await ask('ann', 'create', '--type', 'rich', '--content', 'plain');
         await ask('ann', 'edit', id, '--insert', 'bold ', '--attributes', '{"bold":true}');
