@@ -78,7 +78,7 @@ obj = $(patsubst %,$(OUT)/%.o,$(basename $(1)))
 ARCHIVES := $(OUT)/libgateway.a $(OUT)/libsequencer.a $(OUT)/libstore.a $(OUT)/libnet.a $(OUT)/libbase.a
 
 .PHONY: all
-all: $(BUILD)/penstock
+all: $(BUILD)/penstock ## builds build/penstock
 
 .SECONDARY: # objects of tests are kept, and no list of them is printed
 $(OUT)/%.o: %.c
@@ -178,6 +178,16 @@ unit: $(UNIT_BINS) $(THREAD_BINS) ## unit and thread tests alone
 	@bash tests/run.sh $(UNIT_SUITES) $(THREAD_SUITES)
 .PHONY: fuzz-build
 fuzz-build: $(FUZZ_BINS)
+
+# The claims of the failure model with more of everything; the seed is printed, SEED=N repeats a run.
+LONG_ROUNDS ?= 5000
+LONG_ALGEBRA_ROUNDS ?= 1000000
+.PHONY: long
+long: test-build ## 200 kills, thousands of rounds of random clients, a million of the algebra (15 min)
+	@SUITE_SECONDS_MAX=7200 LOGS=$(BUILD)/test-logs/long bash tests/run.sh \
+	    "counted:kills:KILLS=200 $(NODE) tests/crash/kill.mjs" \
+	    "node:model:ROUNDS=$(LONG_ROUNDS) $(RUN_NODE) tests/blackbox/model.test.mjs" \
+	    "program:oracle-algebra:ALGEBRA_ROUNDS=$(LONG_ALGEBRA_ROUNDS) $(NODE) tests/oracle/algebra.mjs $(OUT)/oracle/algebra_child"
 
 .PHONY: asan
 asan: ## unit tests and black-box suite under AddressSanitizer and UBSan
