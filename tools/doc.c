@@ -358,8 +358,9 @@ static void print_help(FILE *out)
                  "`penstock doc VERB --help` lists a verb's options.\n");
 }
 
-/* A token that came in argv: taken out of what ps shows, as soon as can be. */
-static void hide_token(struct doc_options *o, int argc, char **argv)
+/* A token that came in argv: taken out of what ps shows, as soon as can be. The copy that stands for
+ * it from then on is the caller's to free; NULL: it came from elsewhere. */
+static char *hide_token(struct doc_options *o, int argc, char **argv)
 {
     for (int i = 1; o->token && i < argc; i++) {
         char *at = strstr(argv[i], o->token);
@@ -368,8 +369,26 @@ static void hide_token(struct doc_options *o, int argc, char **argv)
             continue;
         memset(at, 'x', strlen(at));
         o->token = kept;
-        return;
+        return kept;
     }
+    return NULL;
+}
+
+static int run_call(const struct verb *v, struct doc_call *c)
+{
+    const char *url = c->o.url ? c->o.url : getenv("PENSTOCK_URL");
+    const char *token = c->o.token ? c->o.token : getenv("PENSTOCK_TOKEN");
+    if (client_init(&c->client, url && *url ? url : "http://127.0.0.1:8080", token) != STATUS_OK)
+        return EXIT_USAGE;
+    c->client.ca_file = c->o.ca_file;
+    if (token && strpbrk(token, "\r\n \t")) {
+        say(SAY_ERROR, "doc: the token holds white space");
+        return EXIT_USAGE;
+    }
+    int rc = v->run(c);
+    if (fflush(stdout) != 0 && rc == 0)
+        rc = EXIT_FAILED;
+    return rc;
 }
 
 static int run_verb(const struct verb *v, int argc, char **argv)
@@ -392,19 +411,9 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     }
     for (unsigned i = 0; i < operands.n; i++)
         c.operands[i] = operands.at[i];
-    hide_token(&c.o, argc, argv);
-    const char *url = c.o.url ? c.o.url : getenv("PENSTOCK_URL");
-    const char *token = c.o.token ? c.o.token : getenv("PENSTOCK_TOKEN");
-    if (client_init(&c.client, url && *url ? url : "http://127.0.0.1:8080", token) != STATUS_OK)
-        return EXIT_USAGE;
-    c.client.ca_file = c.o.ca_file;
-    if (token && strpbrk(token, "\r\n \t")) {
-        say(SAY_ERROR, "doc: the token holds white space");
-        return EXIT_USAGE;
-    }
-    int rc = v->run(&c);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = EXIT_FAILED;
+    char *token = hide_token(&c.o, argc, argv);
+    int rc = run_call(v, &c);
+    free(token);
     return rc;
 }
 
