@@ -42,8 +42,8 @@ bool merge_add(struct merge *m, struct bytes op);
  * the buffer. After a failure the ops are undefined. */
 enum status merge_past(struct merge *m, struct bytes accepted) must_use;
 
-/* The same for about that cost at most, a few steps at least: STATUS_END when the accepted op has not
- * come past all of them. Then it goes on, after merge_emit and merge_resume, from m->at with
+/* The same for about that cost at most, a few steps at least: STATUS_END when the accepted op has
+ * not come past all of them. Then it goes on, after merge_emit and merge_resume, from m->at with
  * m->going, whatever `accepted` is. */
 enum status merge_past_some(struct merge *m, struct bytes accepted, uint64_t budget) must_use;
 

@@ -67,7 +67,7 @@ struct request {
     uint32_t merge_skip; /* resends before them */
     uint32_t merge_n;
     uint32_t merge_at; /* > 0: an accepted op is under way; it is kept behind merge_ops */
-    uint8_t *chunk; /* older ops from the loader that are being merged */
+    uint8_t *chunk;    /* older ops from the loader that are being merged */
     uint64_t chunk_bytes;
     uint64_t chunk_at;
 };
