@@ -358,8 +358,8 @@ static void print_help(FILE *out)
                  "`penstock doc VERB --help` lists a verb's options.\n");
 }
 
-/* A token that came in argv: taken out of what ps shows, as soon as can be. The copy that stands for
- * it from then on is the caller's to free; NULL: it came from elsewhere. */
+/* A token that came in argv: taken out of what ps shows, as soon as can be. The copy that stands
+ * for it from then on is the caller's to free; NULL: it came from elsewhere. */
 static char *hide_token(struct doc_options *o, int argc, char **argv)
 {
     for (int i = 1; o->token && i < argc; i++) {
