@@ -142,7 +142,7 @@ run: ## installs what is missing, builds, starts the embedded default, and says 
 	@bash tools/deps.sh build
 	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@mkdir -p $(DATA)
-	@echo "penstock: open http://$(LISTEN)/ in two browser windows; Ctrl-C ends it; documents are kept in $(DATA)/"
+	@echo "penstock: documents are kept in $(DATA)/"
 	@exec $(BUILD)/penstock serve --dev --data $(DATA) --listen $(LISTEN)
 
 # --- tests ------------------------------------------------------------------------------------------------------

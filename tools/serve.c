@@ -85,16 +85,21 @@ static void raise_file_limit(void)
     }
 }
 
+static void print_url(const char *before, bool tls, const struct config_address *a, uint16_t port,
+                      const char *after)
+{
+    printf("penstock: %s %s://%s%s%s:%u%s\n", before, tls ? "https" : "http", a->is_v6 ? "[" : "",
+           a->host, a->is_v6 ? "]" : "", port, after);
+}
+
 static void say_ready(const struct config *c, const struct server *s)
 {
-    const struct config_address *a = &c->address;
-    printf("penstock: ready on %s://%s%s%s:%u\n", c->tls_cert ? "https" : "http",
-           a->is_v6 ? "[" : "", a->host, a->is_v6 ? "]" : "", server_port(s));
-    if (c->metrics_listen) {
-        a = &c->metrics_address;
-        printf("penstock: metrics on http://%s%s%s:%u\n", a->is_v6 ? "[" : "", a->host,
-               a->is_v6 ? "]" : "", server_metrics_port(s));
-    }
+    print_url("ready on", c->tls_cert != NULL, &c->address, server_port(s), "");
+    if (c->metrics_listen)
+        print_url("metrics on", false, &c->metrics_address, server_metrics_port(s), "");
+    if (c->dev)
+        print_url("open", c->tls_cert != NULL, &c->address, server_port(s),
+                  "/ in two browser windows; Ctrl-C ends it");
     fflush(stdout);
 }
 
