@@ -16,8 +16,8 @@
 
 /* One op object as it came. */
 struct opjson {
-    struct bytes op;        /* binary, normal form, in the caller's buffer; checked by op_check (not
-                               against a document) */
+    struct bytes op;        /* binary, normal form but for its tail (net/op.h), in the caller's
+                               buffer; checked by op_check (not against a document) */
     struct bytes client_id; /* empty: none given */
     uint64_t seq;
     uint64_t version;

@@ -108,6 +108,7 @@ Test(gateway, a_refused_join_is_answered_over_http)
     } rows[] = {{STATUS_NOT_FOUND, "HTTP/1.1 404 "},
                 {STATUS_FORBIDDEN, "HTTP/1.1 403 "},
                 {STATUS_GONE, "HTTP/1.1 410 "},
+                {STATUS_INTERNAL, "HTTP/1.1 500 "},
                 {STATUS_UNAVAILABLE, "HTTP/1.1 503 "}};
     struct client *c = client_open();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) { /* all on one connection */
@@ -352,6 +353,44 @@ Test(gateway, draining_waits_for_acks_that_are_under_way)
     say_released(head.tag, 5, 1, "c1");
     hears(c, "\"seq\":3,\"new_version\":5}");
     hears(c, "goodbye");
+    client_close(c);
+}
+
+Test(gateway, every_refusal_of_a_shard_is_an_error_by_its_name)
+{
+    static const struct {
+        enum status status;
+        uint32_t retry_after_ms;
+        const char *code, *rest;
+    } rows[] = {
+        {STATUS_OP_INVALID, 0, "\"code\":\"op_invalid\"", "\"retry\":false"},
+        {STATUS_SEQ_GAP, 0, "\"code\":\"seq_gap\"", "\"retry\":false"},
+        {STATUS_SEQ_REUSED, 0, "\"code\":\"seq_reused\"", "\"retry\":false"},
+        {STATUS_VERSION_AHEAD, 0, "\"code\":\"version_ahead\"", "\"retry\":false"},
+        {STATUS_FORBIDDEN, 0, "\"code\":\"forbidden\"", "\"retry\":false"},
+        {STATUS_TOO_LARGE, 0, "\"code\":\"too_large\"", "\"retry\":false"},
+        {STATUS_INTERNAL, 0, "\"code\":\"internal\"", "\"retry\":false"},
+        {STATUS_UNAVAILABLE, 250, "\"code\":\"unavailable\"",
+         "\"retry\":true,\"retry_after_ms\":250"},
+    };
+    struct msg_head h;
+    struct client *c = joins("c1", 1, &h);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t buf[128];
+        struct msg_error e = {.head = h,
+                              .seq = 7 + i,
+                              .retry_after_ms = rows[i].retry_after_ms,
+                              .status = (uint16_t)rows[i].status,
+                              .flags = MSG_ERROR_SEQ};
+        struct writer w = writer_of(buf, sizeof buf);
+        msg_write_struct(&w, &e);
+        write_str(&w, BYTES_LIT("so it is"));
+        say(shard_of("d0"), MSG_ERROR, &w);
+        hears(c, rows[i].code);
+        hears(c, rows[i].rest);
+    }
+    sends(c, "{\"type\":\"ping\"}"); /* and the connection stays open */
+    hears(c, "pong");
     client_close(c);
 }
 
