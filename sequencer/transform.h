@@ -4,7 +4,9 @@
  *
  * transform(a, b, a_has_priority) is quill-delta's a.transform(b, priority): b as it reads after a.
  * compose(a, b) is a.compose(b). Both read two runs and write a third in normal form; nothing is
- * parsed into a tree and nothing is allocated.
+ * parsed into a tree and nothing is allocated. One thing differs: where b ends with a plain retain
+ * (its tail, net/op.h), transform keeps what becomes of it, so that an op that reached past the end
+ * of its base still reaches past the end; op_chop gives quill-delta's result.
  *
  * Bounds: transform's output has at most parts(a) + parts(b) components; transform_bytes_max /
  * compose_bytes_max give a buffer that always suffices. Linear in the bytes of both.
